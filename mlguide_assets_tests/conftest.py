@@ -85,7 +85,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="session")
 def duck() -> Iterator[Any]:
     """An in-memory DuckDB, as the lake opens it."""
-    from mlguide_assets.prepare.engine import connect
+    from mlguide_assets.prepare.duckdb.connection import connect
 
     connection = connect()
     yield connection
@@ -170,7 +170,7 @@ def registry_tables(place_of_registry_tables: None) -> None:
 @pytest.fixture
 def home(tmp_path: Path, registry_tables: None) -> "Home":
     """A home with an empty registry."""
-    from mlguide_assets.deploy.registry import Registry
+    from mlguide_assets.deploy.registry.registry import Registry
     from mlguide_assets.settings import Home
 
     home = Home(tmp_path / "a home")
@@ -206,7 +206,7 @@ def trained(sends: "pa.Table", tmp_path_factory: pytest.TempPathFactory) -> "Can
     import ibis
 
     from mlguide_assets.train.candidate import train_candidate
-    from mlguide_assets.train.models import XGBOOST
+    from mlguide_assets.train.models.models import XGBOOST
     from mlguide_assets_tests.train.sends import PROBLEM
 
     rows = ibis.memtable(sends)

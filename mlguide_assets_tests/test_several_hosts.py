@@ -27,8 +27,8 @@ from mlguide_assets.console.dead_runs import instance_of
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.history import decisions
-from mlguide_assets.deploy.landing import PREDICTION_LOG
+from mlguide_assets.deploy.gate.history import decisions
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets_tests.commands import mlguide, python
@@ -236,7 +236,7 @@ def test_three_hosts_work_as_one_and_each_may_be_killed(hosts: Hosts) -> None:
 
 
 def stored_lines(hosts: Hosts) -> int:
-    from mlguide_assets.prepare.shared_files import shared_bucket
+    from mlguide_assets.prepare.hosts.shared_files import shared_bucket
 
     bucket = shared_bucket()
     assert bucket is not None

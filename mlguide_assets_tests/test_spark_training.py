@@ -10,25 +10,25 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.training import Training
-from mlguide_assets.deploy.registration import register_candidate
-from mlguide_assets.deploy.reproduction import reproduce
+from mlguide_assets.deploy.registry.registration import register_candidate
+from mlguide_assets.deploy.registry.reproduction import reproduce
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.choice import TrainingRows
-from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.evaluation.metrics import METRICS
+from mlguide_assets.train.evaluation.uncertainty import bootstrap_metrics
 from mlguide_assets.train.lineage import lineage_of
-from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe, TrainingWindow
 from mlguide_assets.train.rows import clusters_of, matured_rows
 from mlguide_assets.train.storage import record_of, save_candidate, save_plots
 from mlguide_assets.train.trainers.in_memory import InMemory
 from mlguide_assets.train.trainers.trainer import Distributed, Fit
-from mlguide_assets.train.uncertainty import bootstrap_metrics
 from mlguide_assets_tests.train.sends import PROBLEM, plans_of_sends
 
 pytestmark = pytest.mark.spark

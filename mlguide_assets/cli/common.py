@@ -97,7 +97,7 @@ def join_hosts(home: Home) -> None:
     if shared_address() is None:
         return
     from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
-    from mlguide_assets.prepare.shared_problems import fetch_problems
+    from mlguide_assets.prepare.hosts.shared_problems import fetch_problems
 
     if not os.environ.get(STORE_VARIABLE):
         raise InputError(

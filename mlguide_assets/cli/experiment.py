@@ -163,7 +163,7 @@ def analyse(
     Example: mlguide experiment analyse --data ab.csv --unit user --variant arm --control A --metric paid:binary
     """
     from mlguide_assets.console.analyse import guardrail_option, metric_option, ratio_option, show_analysis
-    from mlguide_assets.experiment.reading import ExperimentFile
+    from mlguide_assets.experiment.analysis.reading import ExperimentFile
 
     file = ExperimentFile(
         path=data,

@@ -7,11 +7,11 @@ from rich.text import Text
 
 from mlguide_assets.console.terminal import PlainConsole, print_json, screen
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.deploy.override import person
-from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.deploy.gate.override import person
+from mlguide_assets.observe.alerts.alerting import book_of
+from mlguide_assets.observe.alerts.cost_effect import ranked
 from mlguide_assets.observe.alerts.incidents import Incident
-from mlguide_assets.observe.cost_effect import ranked
-from mlguide_assets.observe.runbook import runbook_of
+from mlguide_assets.observe.alerts.runbook import runbook_of
 from mlguide_assets.settings import Home
 
 

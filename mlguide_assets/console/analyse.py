@@ -6,10 +6,10 @@ from tempfile import TemporaryDirectory
 from mlguide_assets.console.analysis_tables import print_analysis
 from mlguide_assets.console.terminal import console, print_json
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.analysis import analyse
-from mlguide_assets.experiment.design import Better, Kind
-from mlguide_assets.experiment.reading import ExperimentFile, GuardrailOption, MetricOption, read_experiment
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.experiment.analysis.analysis import analyse
+from mlguide_assets.experiment.analysis.design import Better, Kind
+from mlguide_assets.experiment.analysis.reading import ExperimentFile, GuardrailOption, MetricOption, read_experiment
+from mlguide_assets.prepare.duckdb.connection import connect
 
 _KINDS: dict[str, Kind] = {"binary": "binary", "mean": "mean"}
 _BETTER: dict[str, Better] = {"higher": "higher", "lower": "lower"}

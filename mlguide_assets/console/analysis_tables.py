@@ -7,9 +7,9 @@ from rich.text import Text
 
 from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.decision import agreeing, counted
-from mlguide_assets.experiment.design import Design, Guardrail, Kind
-from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck, p_text
-from mlguide_assets.experiment.skewness import BLOCK_SKEW
+from mlguide_assets.experiment.analysis.design import Design, Guardrail, Kind
+from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck, p_text
+from mlguide_assets.experiment.analysis.skewness import BLOCK_SKEW
 from mlguide_assets.statistics.intervals import Estimate
 
 _STYLES = {"ship": "bold green", "keep": "bold yellow", "inconclusive": "bold yellow", "unhealthy": "bold red"}

@@ -10,7 +10,7 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.checking import Check, Decisions, check_problem
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe

@@ -8,9 +8,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mlguide_assets.observe.failed_runs import job_in_words
+from mlguide_assets.observe.alerts.failed_runs import job_in_words
 from mlguide_assets.prepare.files import plain_path
-from mlguide_assets.prepare.run_lock import run_lock_holder
+from mlguide_assets.prepare.hosts.run_lock import run_lock_holder
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:

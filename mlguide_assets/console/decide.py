@@ -6,9 +6,9 @@ from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, pointed_version
-from mlguide_assets.deploy.history import ROLLED_BACK, decisions
-from mlguide_assets.deploy.override import promote as promote_by_hand
-from mlguide_assets.deploy.override import rollback as roll_back
+from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions
+from mlguide_assets.deploy.gate.override import promote as promote_by_hand
+from mlguide_assets.deploy.gate.override import rollback as roll_back
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -32,7 +32,7 @@ def rollback(home: Home, to: str | None, reason: str) -> None:
 
 def reproduce(home: Home, version: str) -> bool:
     """Train a version again, print what is as promised and what is not, and return whether all is."""
-    from mlguide_assets.deploy.reproduction import reproduce as train_again
+    from mlguide_assets.deploy.registry.reproduction import reproduce as train_again
 
     problem = _problem(home)
     found = train_again(home, problem, version, lambda text: console.print(f"  {text}"))

@@ -7,8 +7,8 @@ from pathlib import Path
 from mlguide_assets.define.loading import PROBLEM_VARIABLE, dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.database import prepare_database
 from mlguide_assets.prepare.files import plain_path, replace_file
+from mlguide_assets.prepare.hosts.database import prepare_database
 from mlguide_assets.settings import DATABASE_VARIABLE, LAKE_VARIABLE, Home
 
 DAGSTER_YAML = """\
@@ -87,8 +87,8 @@ def leave_services() -> None:
     What a replay does to its simulated company must not be published, registered or reported.
     """
     from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
-    from mlguide_assets.deploy.registry import TRACKING_VARIABLE
-    from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
+    from mlguide_assets.deploy.registry.registry import TRACKING_VARIABLE
+    from mlguide_assets.observe.alerts.alerting import WEBHOOK_VARIABLE
 
     for variable in (LAKE_VARIABLE, DATABASE_VARIABLE, STORE_VARIABLE, TRACKING_VARIABLE, WEBHOOK_VARIABLE):
         os.environ.pop(variable, None)

@@ -9,7 +9,7 @@ from mlguide_assets.console.terminal import print_json, screen
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.override import person
+from mlguide_assets.deploy.gate.override import person
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
 from mlguide_assets.experiment.publishing import publish_routes
@@ -106,7 +106,7 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     # Servers follow at once; the days that are planned already stand.
     publish_routes(home, problem, running(lake), last_planned(lake, problem) or date.min)
     if isinstance(ended, Started) and ended.kept_models:
-        from mlguide_assets.deploy.promotion import install_challenger
+        from mlguide_assets.deploy.gate.promotion import install_challenger
 
         install_challenger(home, lake, problem)
     if as_json:
@@ -282,7 +282,7 @@ def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
 
 def _picture(home: Home, problem: Problem, started: Started, rows: list[dict[str, Any]]) -> str | None:
     from mlguide_assets.experiment.picture import looks_picture
-    from mlguide_assets.train.pictures import keep_picture
+    from mlguide_assets.train.plots.pictures import keep_picture
 
     drawn = looks_picture(started, rows)
     if drawn is None:

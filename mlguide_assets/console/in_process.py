@@ -15,7 +15,7 @@ import dagster as dg
 from mlguide_assets.console.run import collect_garbage_rarely, refuse_failure
 from mlguide_assets.console.short_memory import short_memory
 from mlguide_assets.errors import RunFailedError
-from mlguide_assets.prepare.engine import release_memtables
+from mlguide_assets.prepare.duckdb.connection import release_memtables
 from mlguide_assets.settings import Home
 
 _MOST_ROUNDS = 20

@@ -14,7 +14,7 @@ from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import anchored, parse_problem
 from mlguide_assets.define.secrets import MASK, shown_address
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem
 from mlguide_assets.prepare.profiling.nouns import noun, words
 from mlguide_assets.prepare.profiling.writing import write_draft

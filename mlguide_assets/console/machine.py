@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlguide_assets.prepare.database import database_refusal
+from mlguide_assets.prepare.hosts.database import database_refusal
 
 FULL_BYTES = 16 * 2**20
 """A disk with less than this is full: what failed on it has removed its own files by the time that it is asked."""

@@ -17,7 +17,7 @@ from mlguide_assets.experiment.off_policy.support import (
     TOLERANCE,
     Diagnostics,
 )
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.statistics.intervals import Estimate
 
 _NAMES = {IPS: "IPS", SNIPS: "SNIPS", DM: "DM (model only)", DR: "DR"}

@@ -8,7 +8,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from mlguide_assets.pages import PLOTS
-from mlguide_assets.prepare.shared_files import fetch_file, shared_bucket
+from mlguide_assets.prepare.hosts.shared_files import fetch_file, shared_bucket
 from mlguide_assets.settings import Home
 
 

@@ -21,7 +21,7 @@ from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import dump_problem, load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
@@ -141,7 +141,7 @@ def _train(daemon: "Daemon", progress: "_Shown", why: str) -> None:
 
 def _by_hand(observer: Observer, scenario: Scenario, day: int, daemon: "Daemon", progress: "_Shown") -> None:
     """What persons do on a day."""
-    from mlguide_assets.deploy.override import promote
+    from mlguide_assets.deploy.gate.override import promote
 
     if not scenario.planted_on(day, "training", "promotion_by_hand"):
         return

@@ -15,22 +15,22 @@ from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, bundled_versions, champion, metadata_of_version
-from mlguide_assets.deploy.fault_landing import REQUEST_FAULTS
-from mlguide_assets.deploy.history import decisions
+from mlguide_assets.deploy.gate.history import decisions
+from mlguide_assets.deploy.log.fault_landing import REQUEST_FAULTS
 from mlguide_assets.experiment.ledger import experiments, results
-from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.observe.drift_table import DATA_DRIFT, days_looked_at
-from mlguide_assets.observe.landed import landed_rows
-from mlguide_assets.observe.missing_outcomes import age_of_performance
+from mlguide_assets.observe.alerts.alerting import book_of
+from mlguide_assets.observe.drift.table import DATA_DRIFT, days_looked_at
+from mlguide_assets.observe.freshness.landed import landed_rows
+from mlguide_assets.observe.freshness.missing_outcomes import age_of_performance
+from mlguide_assets.observe.freshness.source_warnings import source_warnings
 from mlguide_assets.observe.page.page import page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets.observe.page.wording import instant
-from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
-from mlguide_assets.observe.source_warnings import source_warnings
+from mlguide_assets.observe.performance.verdict import VERDICTS, trusted
 from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.hosts.shared_files import fetch_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.shared_files import fetch_file
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import model_name

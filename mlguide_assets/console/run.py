@@ -14,11 +14,11 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError, RunFailedError
-from mlguide_assets.prepare.database import database_refusal
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.host_lock import this_process
-from mlguide_assets.prepare.run_lock import run_lock
-from mlguide_assets.prepare.shared_problems import publish_problems
+from mlguide_assets.prepare.hosts.database import database_refusal
+from mlguide_assets.prepare.hosts.host_lock import this_process
+from mlguide_assets.prepare.hosts.run_lock import run_lock
+from mlguide_assets.prepare.hosts.shared_problems import publish_problems
 from mlguide_assets.settings import Home
 
 _GARBAGE = 10_000, 20, 20
@@ -49,8 +49,8 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         RunFailedError: anything else went wrong.
     """
     from mlguide_assets.experiment.starting import check_named
+    from mlguide_assets.prepare.contracts.refused_runs import nothing_changed_if_refused
     from mlguide_assets.prepare.lake.lake import Lake
-    from mlguide_assets.prepare.refused_runs import nothing_changed_if_refused
 
     # Now, rather than when its first day is planned.
     check_named(Lake(home.lake(problem.key)), problem)

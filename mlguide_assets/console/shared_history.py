@@ -7,7 +7,7 @@ from typing import Any
 
 from dagster_postgres import DagsterPostgresStorage
 
-from mlguide_assets.prepare.database import sqlalchemy_address
+from mlguide_assets.prepare.hosts.database import sqlalchemy_address
 
 
 class SharedStorage(DagsterPostgresStorage):

@@ -11,27 +11,27 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
 from mlguide_assets.deploy.bundle import champion, metadata_of
-from mlguide_assets.deploy.history import canaries, candidate_decision, last_decision, last_gate_decision
-from mlguide_assets.experiment.canary_record import running_canary
+from mlguide_assets.deploy.gate.history import canaries, candidate_decision, last_decision, last_gate_decision
+from mlguide_assets.experiment.canary.record import running_canary
 from mlguide_assets.experiment.plan_alert import plan_warnings
-from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.observe.drift_table import last_verdict, waiting
-from mlguide_assets.observe.drift_windows import Landed
-from mlguide_assets.observe.landed import landed_rows
-from mlguide_assets.observe.missing_outcomes import age_of_performance
-from mlguide_assets.observe.new_days import events_by_day
-from mlguide_assets.observe.performance_verdict import VERDICTS
-from mlguide_assets.observe.source_warnings import source_warnings
+from mlguide_assets.observe.alerts.alerting import book_of
+from mlguide_assets.observe.drift.table import last_verdict, waiting
+from mlguide_assets.observe.drift.windows import Landed
+from mlguide_assets.observe.freshness.landed import landed_rows
+from mlguide_assets.observe.freshness.missing_outcomes import age_of_performance
+from mlguide_assets.observe.freshness.new_days import events_by_day
+from mlguide_assets.observe.freshness.source_warnings import source_warnings
+from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.features.building import automatic_warnings
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.simulation_clock import day_reached
 from mlguide_assets.retrain.trigger_state import rows_of
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers
-from mlguide_assets.train.decisions import DECISION_METRICS
-from mlguide_assets.train.evaluation import ORACLE
-from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.evaluation.decisions import DECISION_METRICS
+from mlguide_assets.train.evaluation.evaluation import ORACLE
+from mlguide_assets.train.evaluation.metrics import METRICS
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.recipe import CHOSEN
 from mlguide_assets.train.storage import model_name
 

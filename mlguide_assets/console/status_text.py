@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mlguide_assets.define.decision import agreeing, counted
-from mlguide_assets.observe.drift_table import NO_DAY
+from mlguide_assets.observe.drift.table import NO_DAY
 from mlguide_assets.settings import Home
-from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.evaluation.metrics import METRICS
+from mlguide_assets.train.models.models import XGBOOST
 
 
 def print_status(status: dict[str, Any], home: Home, console: Console) -> None:

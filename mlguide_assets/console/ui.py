@@ -28,7 +28,7 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.terminal import console
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.host_lock import holder_on_all_hosts, locked_in_database
+from mlguide_assets.prepare.hosts.host_lock import holder_on_all_hosts, locked_in_database
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:

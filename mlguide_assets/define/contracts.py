@@ -1,6 +1,6 @@
 """The vocabulary of data contracts: what a rule can say and what happens where it is broken.
 
-A rule speaks of one source table. Evaluating it is the work of prepare/contracts.py.
+A rule speaks of one source table. Evaluating it is the work of prepare/contracts/validation.py.
 """
 
 from abc import ABC, abstractmethod

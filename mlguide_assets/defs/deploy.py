@@ -18,7 +18,7 @@ STORES = {f"of_{noun}": dg.AssetIn(table) for noun, table in DECISION.store_tabl
 @dg.asset(group_name=GROUP, kinds={"mlflow"}, owners=OWNERS, deps=["model_explanations"])
 def registered_model(workspace: Workspace, candidate_model: Any, model_evaluation: Any) -> dg.Output[Any]:
     """The candidate as a version of the registered model: metrics, plots, lineage, alias `challenger`."""
-    from mlguide_assets.deploy.registration import register_candidate
+    from mlguide_assets.deploy.registry.registration import register_candidate
 
     record = register_candidate(workspace.home, workspace.problem, candidate_model, model_evaluation)
     return dg.Output(record, metadata={"version": int(record["version"][0].as_py())})
@@ -45,9 +45,9 @@ def promotion_decisions(
 ) -> dg.MaterializeResult[None]:
     """The gate's answer to every candidate, with reasons: rows are only ever added."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
-    from mlguide_assets.deploy.criteria import criteria_table
-    from mlguide_assets.deploy.evidence import Tables, gather
-    from mlguide_assets.deploy.promotion import decide_and_record
+    from mlguide_assets.deploy.gate.criteria import criteria_table
+    from mlguide_assets.deploy.gate.evidence import Tables, gather
+    from mlguide_assets.deploy.gate.promotion import decide_and_record
     from mlguide_assets.markdown import listed
 
     tables = Tables(
@@ -89,7 +89,7 @@ def model_card(
 ) -> dg.MaterializeResult[None]:
     """What a version is for, how good it is and for whom, and its limits: Markdown, and HTML that opens offline."""
     from mlguide_assets.defs.metadata import version_of
-    from mlguide_assets.deploy.documentation import document_version
+    from mlguide_assets.deploy.card.documentation import document_version
 
     card = document_version(
         workspace.home,
@@ -114,7 +114,7 @@ def model_card(
 def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     """The model in production: its bundle, exported from the registry once the gate has promoted it."""
     from mlguide_assets.defs.metadata import rounded, version_of
-    from mlguide_assets.deploy.promotion import install_promoted
+    from mlguide_assets.deploy.gate.promotion import install_promoted
 
     champion = install_promoted(workspace.home, workspace.lake, workspace.problem)
     if champion is None:
@@ -138,7 +138,7 @@ def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
 def challenger_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     """The version that wants to be champion, if any: the API has it score in the champion's shadow."""
     from mlguide_assets.defs.metadata import version_of
-    from mlguide_assets.deploy.promotion import install_challenger
+    from mlguide_assets.deploy.gate.promotion import install_challenger
 
     challenger = install_challenger(workspace.home, workspace.lake, workspace.problem)
     version = (challenger.version, challenger.lineage) if challenger else ("no challenger",)
@@ -270,10 +270,10 @@ if DECISION.best_table:
 )
 def plan(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult[None]]:
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
-    from mlguide_assets.deploy.action_plan import action_figures
     from mlguide_assets.deploy.batch import PREDICTIONS, challenger_scores
-    from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
-    from mlguide_assets.deploy.planning import plan_day
+    from mlguide_assets.deploy.plan.action_plan import action_figures
+    from mlguide_assets.deploy.plan.figures import check_plan, plan_figures
+    from mlguide_assets.deploy.plan.planning import plan_day
     from mlguide_assets.deploy.serving.instants import now_of
     from mlguide_assets.prepare.features.building import clock_of, tables_of
 
@@ -318,9 +318,9 @@ served_predictions = dg.AssetSpec(
 def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every case that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
-    from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
-    from mlguide_assets.deploy.log_sharing import arrived_logs
-    from mlguide_assets.deploy.prediction_log import GIGABYTE
+    from mlguide_assets.deploy.log.landing import KEPT_DAYS, PREDICTION_LOG, land_log
+    from mlguide_assets.deploy.log.prediction_log import GIGABYTE
+    from mlguide_assets.deploy.log.sharing import arrived_logs
     from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 
     lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
@@ -349,9 +349,9 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
 def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
     """How many requests the API refused (4xx) or failed on (5xx), by day, endpoint and status."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
-    from mlguide_assets.deploy.fault_landing import land_faults
-    from mlguide_assets.deploy.landing import KEPT_DAYS
-    from mlguide_assets.deploy.log_sharing import arrived_logs
+    from mlguide_assets.deploy.log.fault_landing import land_faults
+    from mlguide_assets.deploy.log.landing import KEPT_DAYS
+    from mlguide_assets.deploy.log.sharing import arrived_logs
 
     lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
     with arrived_logs(workspace.home.faults(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:

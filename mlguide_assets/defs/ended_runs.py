@@ -11,10 +11,10 @@ import dagster as dg
 
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.secrets import addresses_in_environment, masked
-from mlguide_assets.prepare.database import database_refusal
+from mlguide_assets.prepare.hosts.database import database_refusal
 
 if TYPE_CHECKING:
-    from mlguide_assets.observe.failed_runs import Work
+    from mlguide_assets.observe.alerts.failed_runs import Work
 
 _REASON_CHARACTERS = 300
 _REASONS = 3
@@ -75,7 +75,7 @@ def work_of(instance: dg.DagsterInstance, run: dg.DagsterRun, problem: str | Non
         problem: the key of its problem, where that is not the one of this code location.
     """
     from mlguide_assets.defs.run_requests import REASON
-    from mlguide_assets.observe.failed_runs import Work
+    from mlguide_assets.observe.alerts.failed_runs import Work
 
     first, last = (run.tags.get(name) for name in _RANGE)
     if first and REASON in run.tags:

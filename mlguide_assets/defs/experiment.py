@@ -127,7 +127,7 @@ def offline_and_online(
 def canary_steps(context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any) -> dg.MaterializeResult[None]:
     """Every look at a version that goes live step by step: what was counted, and whether it goes on, pauses or ends."""
     from mlguide_assets.defs.metadata import version_of
-    from mlguide_assets.experiment.canary_day import look_at_canary
+    from mlguide_assets.experiment.canary.day import look_at_canary
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     look = look_at_canary(home, lake, problem, tables=tables, run_id=context.run.run_id)

@@ -83,7 +83,7 @@ def plots(home: Home, problem: Problem, pictures: "Mapping[str, bytes]") -> dict
     It shows Markdown of less than 1,000 characters in place, which a picture as text is not. So this is its address
     on `mlguide ui`; of another webserver one sees the name alone.
     """
-    from mlguide_assets.train.pictures import keep_picture
+    from mlguide_assets.train.plots.pictures import keep_picture
 
     shown = {}
     for name, png in pictures.items():

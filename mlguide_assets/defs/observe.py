@@ -87,9 +87,9 @@ def data_drift(
     context: dg.AssetExecutionContext, workspace: Workspace, prediction_log: Any, landed_days: Any
 ) -> dg.Output[Any]:
     from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.observe.data_drift import check_days, no_drift
-    from mlguide_assets.observe.drift_reports import report_if_due
-    from mlguide_assets.observe.new_days import days_of_run
+    from mlguide_assets.observe.drift.data_drift import check_days, no_drift
+    from mlguide_assets.observe.drift.reports import report_if_due
+    from mlguide_assets.observe.freshness.new_days import days_of_run
 
     problem, lake, current = workspace.problem, workspace.lake, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
@@ -115,7 +115,7 @@ def data_drift(
 
 @dg.asset_check(asset=key_of("data_drift"), description="No column of the last tested day calls for action.")
 def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
-    from mlguide_assets.observe.drift_table import last_verdict
+    from mlguide_assets.observe.drift.table import last_verdict
 
     verdict = last_verdict(workspace.lake)
     return dg.AssetCheckResult(
@@ -146,8 +146,8 @@ def performance(workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]
     from dataclasses import asdict
 
     from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.deploy.holdout_record import kept_predictions
-    from mlguide_assets.observe.model_performance import watch_performance, watched_before
+    from mlguide_assets.deploy.gate.holdout_record import kept_predictions
+    from mlguide_assets.observe.performance.model_performance import watch_performance, watched_before
 
     current = champion(workspace.home.bundles(workspace.problem.key))
     predictions = kept_predictions(workspace.lake, current.version) if current else None
@@ -163,8 +163,8 @@ def performance(workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]
     description="The champion has not dropped significantly more than watching.max_drop since training.",
 )
 def performance_holds(workspace: Workspace, performance_verdicts: Any) -> dg.AssetCheckResult:
-    from mlguide_assets.observe.landed import landed_rows
-    from mlguide_assets.observe.missing_outcomes import age_of_performance
+    from mlguide_assets.observe.freshness.landed import landed_rows
+    from mlguide_assets.observe.freshness.missing_outcomes import age_of_performance
 
     last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
     if last is None:
@@ -187,7 +187,7 @@ def performance_holds(workspace: Workspace, performance_verdicts: Any) -> dg.Ass
     description=f"A new champion compared with the one before, on the {DECISION.plural} since both were trained.",
 )
 def champion_watch(workspace: Workspace, features: Any) -> dg.Output[Any]:
-    from mlguide_assets.observe.champion_watch import watch_champion
+    from mlguide_assets.observe.performance.champion_watch import watch_champion
 
     watch = watch_champion(workspace.home, workspace.lake, workspace.problem, features)
     return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
@@ -196,7 +196,7 @@ def champion_watch(workspace: Workspace, features: Any) -> dg.Output[Any]:
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
 def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
     """The API by day: requests, latency, decisions, age of features and model, by endpoint and version."""
-    from mlguide_assets.deploy.history import training_times
+    from mlguide_assets.deploy.gate.history import training_times
     from mlguide_assets.observe.serving_health import serving_health
 
     return serving_health(prediction_log, training_times(workspace.lake), DECISION)
@@ -219,7 +219,7 @@ drift_job = dg.define_asset_job(
 def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.new_days import days_to_check
+    from mlguide_assets.observe.freshness.new_days import days_to_check
 
     if reading(context.instance):
         return
@@ -259,9 +259,9 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, drift_alert, raise_or_resolve, retry
     from mlguide_assets.observe.alerts.alert import drift_key
-    from mlguide_assets.observe.drift_table import TRAFFIC, verdicts
+    from mlguide_assets.observe.alerts.alerting import book_of, drift_alert, raise_or_resolve, retry
+    from mlguide_assets.observe.drift.table import TRAFFIC, verdicts
 
     book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
     retry(book, now)
@@ -283,8 +283,8 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
 def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-    from mlguide_assets.observe.failed_runs import failed_run_alert
+    from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
+    from mlguide_assets.observe.alerts.failed_runs import failed_run_alert
 
     run, now = context.dagster_run, datetime.now(UTC)
     if not is_watched_here(run, workspace.home):
@@ -303,8 +303,8 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
 def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-    from mlguide_assets.observe.failed_runs import Work
+    from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
+    from mlguide_assets.observe.alerts.failed_runs import Work
 
     run, book = context.dagster_run, book_of(workspace.home, workspace.problem)
     failed = [incident for incident in book.incidents() if incident.alert.kind == "failure"]

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 
-from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
+from mlguide_assets.deploy.registry.registry import MLFLOW_SETTINGS
 
 FOR_TRAINING = ("sklearn.compose", "sklearn.linear_model", "sklearn.svm", "xgboost")
 AFTER_TRAINING = ("matplotlib.figure", "shap", "mlflow")

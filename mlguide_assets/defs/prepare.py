@@ -41,10 +41,10 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     """Read the tables of the problem, check their contracts, and keep all of them or none."""
     from mlguide_assets.define.changing import changing_columns, changing_warnings
     from mlguide_assets.define.loading import problems_of_home
-    from mlguide_assets.prepare.contracts import results_table
+    from mlguide_assets.prepare.contracts.refused_runs import refuse
+    from mlguide_assets.prepare.contracts.validation import results_table
     from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere
     from mlguide_assets.prepare.ingest import ingest
-    from mlguide_assets.prepare.refused_runs import refuse
     from mlguide_assets.prepare.sources.simulation_clock import visible
 
     preload(FOR_TRAINING)

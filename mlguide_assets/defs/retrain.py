@@ -32,7 +32,7 @@ retraining_job = dg.define_asset_job(
 @dg.asset(group_name=GROUP, kinds={"python"}, owners=OWNERS)
 def champion_rollback(workspace: Workspace, champion_watch: Any) -> dg.MaterializeResult[None]:
     """Brings back the champion before, where champion_watch found the new one significantly worse."""
-    from mlguide_assets.observe.champion_watch import Watch
+    from mlguide_assets.observe.performance.champion_watch import Watch
     from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
 
     home, problem = workspace.home, workspace.problem
@@ -178,7 +178,7 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, raise_or_resolve
+    from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
     from mlguide_assets.retrain.incidents import incidents
 
     home, now = workspace.home, datetime.now(UTC)

@@ -65,7 +65,7 @@ def leakage_alarms(
     A champion goes on scoring whatever a later training finds, so it goes on being measured and watched.
     """
     from mlguide_assets.errors import InputError
-    from mlguide_assets.train.leakage_record import look_for_leaks
+    from mlguide_assets.train.leakage.record import look_for_leaks
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     path, known_only = home.leakage(problem.key), config.known_only
@@ -100,10 +100,10 @@ def leakage_alarms(
 )
 def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
     """Backtest the training window, draw how a model ages, and tune, all on what is before the test window."""
-    from mlguide_assets.deploy.registration import registry_of
-    from mlguide_assets.deploy.registry_check import prepare_registry
-    from mlguide_assets.train.parameter_space import SPACE
-    from mlguide_assets.train.search import search
+    from mlguide_assets.deploy.registry.check import prepare_registry
+    from mlguide_assets.deploy.registry.registration import registry_of
+    from mlguide_assets.train.tuning.parameter_space import SPACE
+    from mlguide_assets.train.tuning.search import search
 
     problem = workspace.problem
     prepare_registry(registry_of(workspace.home, problem), context.log.info, search=True)
@@ -143,8 +143,8 @@ def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, featu
 )
 def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
     """Choose a model, fit all on the same earlier decisions, and score the later ones."""
-    from mlguide_assets.deploy.registration import registry_of
-    from mlguide_assets.deploy.registry_check import prepare_registry
+    from mlguide_assets.deploy.registry.check import prepare_registry
+    from mlguide_assets.deploy.registry.registration import registry_of
     from mlguide_assets.retrain.ticks import asked_by_evidence, ticks_of
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets.train.lineage import distributed_of, lineage_of, plans_of
@@ -203,7 +203,7 @@ def evaluate_candidate(
 ) -> Iterator[dg.Output[Any]]:
     """Evaluate all models on the test window, the candidate also slice by slice and group by group."""
     from mlguide_assets.prepare.oracle import with_oracle
-    from mlguide_assets.train.evaluation import evaluate, with_columns
+    from mlguide_assets.train.evaluation.evaluation import evaluate, with_columns
     from mlguide_assets.train.storage import folder_of, load_facts, model_name, save_plots
 
     problem, folder = workspace.problem, folder_of(candidate_model, workspace.candidates)
@@ -221,8 +221,8 @@ def evaluate_candidate(
 @dg.asset(group_name=GROUP, kinds={"parquet", "shap"}, owners=OWNERS, ins=_READS_FEATURES)
 def model_explanations(workspace: Workspace, candidate_model: Any, features: Any) -> dg.Output[Any]:
     """Which features move the risk, and which way: exact SHAP contributions on a seeded sample of decisions."""
-    from mlguide_assets.train.explanation import explain
-    from mlguide_assets.train.models import THREADS
+    from mlguide_assets.train.evaluation.explanation import explain
+    from mlguide_assets.train.models.models import THREADS
     from mlguide_assets.train.storage import folder_of, load_model, save_plots
 
     folder = folder_of(candidate_model, workspace.candidates)

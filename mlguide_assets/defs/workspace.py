@@ -12,7 +12,7 @@ import dagster as dg
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, problems_of_home
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.shared_problems import fetch_problems
+from mlguide_assets.prepare.hosts.shared_problems import fetch_problems
 from mlguide_assets.settings import Home, LakePlace
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakeIOManager", None, None]:
         """One run at a time, whoever started it. Here, because sensors, which never wait, pass no tables."""
-        from mlguide_assets.prepare.run_lock import run_lock
+        from mlguide_assets.prepare.hosts.run_lock import run_lock
 
         home = self.workspace.home
         home.ensure_writable()

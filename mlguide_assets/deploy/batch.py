@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
 from mlguide_assets.deploy.online_store.publishing import newest_first
-from mlguide_assets.deploy.policies import ASSIGNMENTS
+from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import last_day
@@ -28,7 +28,7 @@ from mlguide_assets.prepare.features.state import columns_of_choice, entity_stat
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.arrays import Floats
-from mlguide_assets.train.models import THREADS
+from mlguide_assets.train.models.models import THREADS
 from mlguide_assets.train.storage import load_model
 
 UNITS_AT_ONCE = 20_000

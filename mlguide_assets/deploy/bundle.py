@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable, set_mode
-from mlguide_assets.prepare.shared_files import (
+from mlguide_assets.prepare.hosts.shared_files import (
     change,
     fetch_folder,
     has_folder,

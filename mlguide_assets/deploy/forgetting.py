@@ -16,15 +16,15 @@ from functools import partial
 from pathlib import Path
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.learned_versions import versions_that_learned
-from mlguide_assets.deploy.log_sharing import change_stored_logs, log_folders
+from mlguide_assets.deploy.log.sharing import change_stored_logs, log_folders
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
+from mlguide_assets.deploy.registry.learned_versions import versions_that_learned
 from mlguide_assets.prepare.forgetting.database_erasing import erase_from_database
 from mlguide_assets.prepare.forgetting.erasing import Erasure, overwrite
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten
+from mlguide_assets.prepare.hosts.run_lock import run_lock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.session import SCRATCH
-from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
 
 Report = Callable[[str], None]

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.shared_files import change, read
+from mlguide_assets.prepare.hosts.shared_files import change, read
 from mlguide_assets.statistics.draws import Unit, draw
 
 ROUTING = "routing.json"
@@ -142,8 +142,8 @@ def change_routes(bundles: Path, changed: Callable[[Sequence[Route]], Sequence[R
         changed: called again where another process came first.
     """
     # Here: the lake imports PyArrow, which a server needs not.
+    from mlguide_assets.prepare.hosts.file_lock import locked
     from mlguide_assets.prepare.lake.failures import writing
-    from mlguide_assets.prepare.locking import locked
 
     path = bundles / ROUTING
 

@@ -15,7 +15,7 @@ import ibis
 
 from mlguide_assets.define.policies import POLICIES
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.policies import exactly
+from mlguide_assets.deploy.plan.policies import exactly
 from mlguide_assets.deploy.routing import Arm, Range, Route
 from mlguide_assets.experiment.eligibility import may_take_part
 from mlguide_assets.experiment.salts import GROUP_SALT, HOLDOUT_SALT

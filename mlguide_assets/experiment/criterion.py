@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
-from mlguide_assets.deploy.gate import Verdict
-from mlguide_assets.deploy.history import WAITING, decisions
-from mlguide_assets.deploy.promotion import decide_again, install_challenger, install_promoted
-from mlguide_assets.deploy.recorded_criteria import RECORDED_CRITERIA, record_criterion
+from mlguide_assets.deploy.gate.criteria import EXPERIMENT, Criterion
+from mlguide_assets.deploy.gate.gate import Verdict
+from mlguide_assets.deploy.gate.history import WAITING, decisions
+from mlguide_assets.deploy.gate.promotion import decide_again, install_challenger, install_promoted
+from mlguide_assets.deploy.gate.recorded_criteria import RECORDED_CRITERIA, record_criterion
 from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.started import Started

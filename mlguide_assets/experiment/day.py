@@ -10,8 +10,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.landing import PREDICTION_LOG
-from mlguide_assets.deploy.policies import ASSIGNMENTS
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
 from mlguide_assets.instants import midnight
@@ -45,7 +45,7 @@ def assign_day(
     if problem.experiment.file is None and not lake.exists(EXPERIMENTS) and not lake.exists(CANARY_STEPS):
         return None
     from mlguide_assets.experiment.arm_models import keep_models
-    from mlguide_assets.experiment.canary_day import with_canary
+    from mlguide_assets.experiment.canary.day import with_canary
     from mlguide_assets.experiment.ledger import running, unreadable
     from mlguide_assets.experiment.publishing import publish_routes
     from mlguide_assets.experiment.starting import last_planned, start_named
@@ -124,7 +124,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     """
     if not lake.exists(EXPERIMENTS):
         return Looked()
-    from mlguide_assets.deploy.promotion import install_challenger
+    from mlguide_assets.deploy.gate.promotion import install_challenger
     from mlguide_assets.experiment.actions import actions_of, versions_of
     from mlguide_assets.experiment.criterion import decide_on_waiting
     from mlguide_assets.experiment.ledger import results, running

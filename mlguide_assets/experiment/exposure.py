@@ -8,7 +8,7 @@ see it.
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.deploy.prediction_log import FAILED
+from mlguide_assets.deploy.log.prediction_log import FAILED
 from mlguide_assets.experiment.ledger import table_lock
 from mlguide_assets.experiment.plans import in_time
 from mlguide_assets.experiment.started import Started

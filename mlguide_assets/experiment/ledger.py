@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mlguide_assets.deploy.held_challenger import ENDED, MODELS_FIXED, STARTED
+from mlguide_assets.deploy.gate.held_challenger import ENDED, MODELS_FIXED, STARTED
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started, Unreadable, of_rows
 from mlguide_assets.experiment.tables import EXPERIMENTS, RESULTS
-from mlguide_assets.prepare.host_lock import locked_on_all_hosts
+from mlguide_assets.prepare.hosts.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table

@@ -15,21 +15,21 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.analysis import analyse, withheld
+from mlguide_assets.experiment.analysis.analysis import analyse, withheld
+from mlguide_assets.experiment.analysis.design import Design, Guardrail, Kind, Looks, Metric
+from mlguide_assets.experiment.analysis.health import check_health
+from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck
+from mlguide_assets.experiment.analysis.rows import check_rows
+from mlguide_assets.experiment.analysis.units import read_units
 from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.criterion import record_verdict
-from mlguide_assets.experiment.design import Design, Guardrail, Kind, Looks, Metric
 from mlguide_assets.experiment.exposure import exposures_of
-from mlguide_assets.experiment.health import check_health
 from mlguide_assets.experiment.ledger import end, results, running, table_lock
 from mlguide_assets.experiment.outcomes import ACTIONS, COLUMNS, EARLIER, OUTCOME, changing_slices, unit_outcomes
-from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
-from mlguide_assets.experiment.rows import check_rows
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
-from mlguide_assets.experiment.units import read_units
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlguide_assets.experiment.started import Started
-from mlguide_assets.train.drawing import INK, LINES, PALETTE, REFERENCE, as_text, to_png
+from mlguide_assets.train.plots.drawing import INK, LINES, PALETTE, REFERENCE, as_text, to_png
 
 
 def looks_picture(started: Started, rows: Sequence[Mapping[str, Any]]) -> bytes | None:

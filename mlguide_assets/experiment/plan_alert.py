@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER
-from mlguide_assets.deploy.held_challenger import Held
-from mlguide_assets.deploy.history import withdrawing_decision
+from mlguide_assets.deploy.gate.held_challenger import Held
+from mlguide_assets.deploy.gate.history import withdrawing_decision
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.observe.alerts.alert import EXPERIMENT_PLANS, EXPERIMENT_VERSIONS, EXPERIMENT_WITHDRAWN, Alert
 from mlguide_assets.prepare.lake.lake import Lake

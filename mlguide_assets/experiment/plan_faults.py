@@ -7,7 +7,7 @@ from typing import Literal
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
-from mlguide_assets.deploy.history import rightful_champion, withdrawal
+from mlguide_assets.deploy.gate.history import rightful_champion, withdrawal
 from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.exposure import API, exposures_of
 from mlguide_assets.experiment.plans import late_plan

@@ -9,8 +9,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.routing import ROUTING, Route, change_routes, without_canary
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import EXPERIMENTS
+from mlguide_assets.prepare.hosts.shared_files import mark
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.shared_files import mark
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.values import Duration, Share, as_texts
-from mlguide_assets.experiment.design import Better
+from mlguide_assets.experiment.analysis.design import Better
 
 LONGEST = timedelta(days=3650)
 """The longest duration, and the longest that a plan considers."""

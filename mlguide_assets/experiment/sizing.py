@@ -15,7 +15,7 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
-from mlguide_assets.experiment.design import MINIMUM_EVENTS
+from mlguide_assets.experiment.analysis.design import MINIMUM_EVENTS
 from mlguide_assets.experiment.eligibility import eligible
 from mlguide_assets.experiment.outcomes import OUTCOME, lost_before, unit_outcomes
 from mlguide_assets.experiment.sections import LONGEST

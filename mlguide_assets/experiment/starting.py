@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
-from mlguide_assets.deploy.decision_lock import decision_lock
+from mlguide_assets.deploy.gate.decision_lock import decision_lock
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.arm_models import models_of_arms
 from mlguide_assets.experiment.ledger import record_models, recorded, refuse_used_version, start_of

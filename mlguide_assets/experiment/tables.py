@@ -1,6 +1,6 @@
 """The tables of this stage, by name. Next to nothing is imported, so checking whether one exists costs nothing."""
 
-from mlguide_assets.deploy.held_challenger import EXPERIMENTS as EXPERIMENTS
+from mlguide_assets.deploy.gate.held_challenger import EXPERIMENTS as EXPERIMENTS
 
 EXPOSURES = "exposures"
 RESULTS = "experiment_results"

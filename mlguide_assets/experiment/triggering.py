@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.actions import generic_action, random_action
-from mlguide_assets.deploy.landing import PREDICTION_LOG
-from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, CHAMPION_SHADOW, FALLBACK, ROUTED
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.log.prediction_log import CHALLENGER, CHAMPION, CHAMPION_SHADOW, FALLBACK, ROUTED
+from mlguide_assets.deploy.plan.actions import generic_action, random_action
 from mlguide_assets.experiment.exposure import API, PLAN
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake

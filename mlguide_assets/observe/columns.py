@@ -1,13 +1,14 @@
 """What the columns of this stage's tables mean: each table says it beside its schema."""
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.observe import online_parity, performance_verdict
-from mlguide_assets.observe.champion_watch import watch_columns
-from mlguide_assets.observe.data_drift import drift_columns
-from mlguide_assets.observe.performance import estimated_columns, realised_columns
+from mlguide_assets.observe import online_parity
+from mlguide_assets.observe.drift.data_drift import drift_columns
+from mlguide_assets.observe.performance import verdict as performance_verdict
+from mlguide_assets.observe.performance.champion_watch import watch_columns
+from mlguide_assets.observe.performance.performance import estimated_columns, realised_columns
+from mlguide_assets.observe.performance.unchanged_windows import MADE_FROM_COLUMN
 from mlguide_assets.observe.rows import landed_columns
 from mlguide_assets.observe.serving_health import health_columns
-from mlguide_assets.observe.unchanged_windows import MADE_FROM_COLUMN
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:

@@ -11,15 +11,15 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
-from mlguide_assets.deploy.prediction_log import CHAMPION
+from mlguide_assets.deploy.log.prediction_log import CHAMPION
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.computing import Engine
-from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.building import clock_of, decisions_of
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, timestamp_of
+from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.statistics.draws import draw_column
-from mlguide_assets.train.models import THREADS, ServableModel
+from mlguide_assets.train.models.models import THREADS, ServableModel
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.storage import load_model
 

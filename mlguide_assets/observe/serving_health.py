@@ -7,7 +7,7 @@ import ibis
 
 from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.prediction_log import UNANSWERED
+from mlguide_assets.deploy.log.prediction_log import UNANSWERED
 
 
 def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str], decision: Decision) -> ibis.Table:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
 
-from mlguide_assets.prepare.engine import FILE, pattern_of, read_parquet, read_parquet_below
+from mlguide_assets.prepare.duckdb.connection import FILE, pattern_of, read_parquet, read_parquet_below
 from mlguide_assets.prepare.lake.data_files import TableLike, write_arrow
-from mlguide_assets.prepare.partitions import KEY
-from mlguide_assets.prepare.rebuilding import bucketed, partition_of, per_partition
+from mlguide_assets.prepare.partitions.calendar import KEY
+from mlguide_assets.prepare.partitions.rebuilding import bucketed, partition_of, per_partition
 
 if TYPE_CHECKING:
     import ibis

@@ -14,14 +14,14 @@ import ibis
 from mlguide_assets.define.decision import counted, id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
-from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.features.building import decisions_of, tables_of
 from mlguide_assets.prepare.features.compiling import is_kept_before_known
 from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import UNPARTITIONED, Snapshot
-from mlguide_assets.prepare.rebuilding import Plan, current, fingerprint, notes_of, plan
+from mlguide_assets.prepare.partitions.digests import digest
+from mlguide_assets.prepare.partitions.rebuilding import Plan, current, fingerprint, notes_of, plan
 
 WHAT = "What the core table is made of"
 UNDECIDED = "undecided"

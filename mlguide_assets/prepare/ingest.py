@@ -14,16 +14,16 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.instants import midnight, now_utc
-from mlguide_assets.prepare.contracts import RuleResult, validate
-from mlguide_assets.prepare.digests import digest
-from mlguide_assets.prepare.event_partitions import validate_events
+from mlguide_assets.prepare.contracts.validation import RuleResult, validate
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Listed, entities_of, rows_without
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.oracle import forget_truth
-from mlguide_assets.prepare.rebuilding import current, fingerprint, plan
+from mlguide_assets.prepare.partitions.digests import digest
+from mlguide_assets.prepare.partitions.events import validate_events
+from mlguide_assets.prepare.partitions.rebuilding import current, fingerprint, plan
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe, read_source

@@ -12,7 +12,7 @@ import ibis
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, entities_of
 
 FILE = "oracle.parquet"

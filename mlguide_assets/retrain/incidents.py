@@ -7,10 +7,9 @@ from typing import Any
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
-from mlguide_assets.deploy.history import PROMOTED
-from mlguide_assets.experiment.canary_alert import canary_alert
+from mlguide_assets.deploy.gate.history import PROMOTED
+from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.plan_alert import experiment_alerts
-from mlguide_assets.observe.alerting import drop_alert, gap_alert
 from mlguide_assets.observe.alerts.alert import (
     CANARY_ABORT,
     DATA_OLD,
@@ -21,12 +20,13 @@ from mlguide_assets.observe.alerts.alert import (
     ROWS_LOST,
     Alert,
 )
-from mlguide_assets.observe.cost_effect import last_window, window_cost
-from mlguide_assets.observe.landed import landed_rows
-from mlguide_assets.observe.lost_rows import lost_rows_alert
-from mlguide_assets.observe.missing_outcomes import missing_outcomes_alert
-from mlguide_assets.observe.old_data import old_data_alert
-from mlguide_assets.observe.performance_verdict import VERDICTS
+from mlguide_assets.observe.alerts.alerting import drop_alert, gap_alert
+from mlguide_assets.observe.alerts.cost_effect import last_window, window_cost
+from mlguide_assets.observe.freshness.landed import landed_rows
+from mlguide_assets.observe.freshness.lost_rows import lost_rows_alert
+from mlguide_assets.observe.freshness.missing_outcomes import missing_outcomes_alert
+from mlguide_assets.observe.freshness.old_data import old_data_alert
+from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, TickLog, ticks_of
 from mlguide_assets.retrain.trigger_state import rows_of

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.history import UNDECIDED, decisions
+from mlguide_assets.deploy.gate.history import UNDECIDED, decisions
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot

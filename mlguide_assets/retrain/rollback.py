@@ -5,10 +5,10 @@ It decides nothing by numbers of its own.
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.history import rightful_champion
-from mlguide_assets.deploy.override import rollback
-from mlguide_assets.deploy.promotion import install_promoted
-from mlguide_assets.observe.champion_watch import Watch
+from mlguide_assets.deploy.gate.history import rightful_champion
+from mlguide_assets.deploy.gate.override import rollback
+from mlguide_assets.deploy.gate.promotion import install_promoted
+from mlguide_assets.observe.performance.champion_watch import Watch
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, Tick, ticks_of
 from mlguide_assets.settings import Home

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.event_log import Writer, open_log
+from mlguide_assets.prepare.hosts.event_log import Writer, open_log
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
 

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.policies import ASSIGNMENTS
-from mlguide_assets.observe.drift_table import of_decisions, recent
-from mlguide_assets.observe.drift_windows import Landed, decisions_on
-from mlguide_assets.observe.landed import landed_rows
-from mlguide_assets.observe.new_days import events_by_day
-from mlguide_assets.observe.performance_verdict import VERDICTS
+from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
+from mlguide_assets.observe.drift.table import of_decisions, recent
+from mlguide_assets.observe.drift.windows import Landed, decisions_on
+from mlguide_assets.observe.freshness.landed import landed_rows
+from mlguide_assets.observe.freshness.new_days import events_by_day
+from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import EVIDENCE_TRIGGERS, ROLL_BACK, RUN, TickLog

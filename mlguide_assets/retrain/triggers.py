@@ -12,12 +12,12 @@ from itertools import groupby
 
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.observe.alerting import IN_A_ROW, lasting
-from mlguide_assets.observe.drift_table import VOLUME, WHOLE_DAY
+from mlguide_assets.observe.alerts.alerting import IN_A_ROW, lasting
+from mlguide_assets.observe.drift.table import VOLUME, WHOLE_DAY
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
 from mlguide_assets.retrain.trigger_state import Row, TriggerState
-from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.evaluation.metrics import METRICS
 from mlguide_assets.train.reference.build import PROBABILITY
 
 IMPORTANT = 0.05

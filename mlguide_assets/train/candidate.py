@@ -17,13 +17,13 @@ import pyarrow as pa
 from mlguide_assets.define.decision import agreeing, counted, id_column, with_article
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate, fit_baselines
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
-from mlguide_assets.train.encoding import MOST_VALUES, Encoding
+from mlguide_assets.train.evaluation.metrics import calibration_bins, expected_calibration_error
 from mlguide_assets.train.folds import refuse_too_few
-from mlguide_assets.train.linear import Linear
-from mlguide_assets.train.metrics import calibration_bins, expected_calibration_error
-from mlguide_assets.train.models import THREADS, XGBOOST, Boosted, Labels, ServableModel
+from mlguide_assets.train.models.baselines import BASE_RATE, BASELINES, fit_base_rate, fit_baselines
+from mlguide_assets.train.models.encoding import MOST_VALUES, Encoding
+from mlguide_assets.train.models.linear import Linear
+from mlguide_assets.train.models.models import THREADS, XGBOOST, Boosted, Labels, ServableModel
 from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.build import build_reference

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.baselines import BASELINES, fit_baselines
-from mlguide_assets.train.calibration import IDENTITY, Calibration
-from mlguide_assets.train.encoding import Encoding, Matrix
-from mlguide_assets.train.metrics import METRICS, metric_named
-from mlguide_assets.train.models import (
+from mlguide_assets.train.evaluation.metrics import METRICS, metric_named
+from mlguide_assets.train.evaluation.uncertainty import paired_difference, replicate_metrics
+from mlguide_assets.train.models.baselines import BASELINES, fit_baselines
+from mlguide_assets.train.models.calibration import IDENTITY, Calibration
+from mlguide_assets.train.models.encoding import Encoding, Matrix
+from mlguide_assets.train.models.models import (
     PATIENCE,
     THREADS,
     XGBOOST,
@@ -30,7 +31,6 @@ from mlguide_assets.train.models import (
 )
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.split import Times
-from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 SIMPLEST_FIRST = (*BASELINES, XGBOOST)
 LOSS = "log_loss"

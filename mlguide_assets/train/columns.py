@@ -1,13 +1,15 @@
 """What the columns of this stage's tables mean: each table says it beside its schema, or beside what writes it."""
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.train import explanation, search, storage, trials
+from mlguide_assets.train import storage
 from mlguide_assets.train.backtest import staleness, windows
 from mlguide_assets.train.behaviour import results
 from mlguide_assets.train.candidate import score_columns
-from mlguide_assets.train.evaluation import evaluation_columns
-from mlguide_assets.train.fairness import group_columns
-from mlguide_assets.train.slices import slice_columns
+from mlguide_assets.train.evaluation import explanation
+from mlguide_assets.train.evaluation.evaluation import evaluation_columns
+from mlguide_assets.train.evaluation.fairness import group_columns
+from mlguide_assets.train.evaluation.slices import slice_columns
+from mlguide_assets.train.tuning import search, trials
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import EventTable
-from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.events import HAPPENED, WRITTEN, with_instants
+from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.statistics.arrays import Integers
 
 Tables = Mapping[str, ibis.Table]

@@ -29,8 +29,6 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import set_mode
-from mlguide_assets.train.calibration import Calibration
-from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.files import (
     BOOSTED,
     CALIBRATION,
@@ -44,8 +42,10 @@ from mlguide_assets.train.files import (
     model_file,
 )
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.linear import Linear
-from mlguide_assets.train.models import XGBOOST, Boosted, ServableModel
+from mlguide_assets.train.models.calibration import Calibration
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.linear import Linear
+from mlguide_assets.train.models.models import XGBOOST, Boosted, ServableModel
 from mlguide_assets.train.recipe import Recipe
 
 if TYPE_CHECKING:

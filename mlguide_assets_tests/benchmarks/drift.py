@@ -6,8 +6,8 @@ import time
 from datetime import date
 from pathlib import Path
 
-from mlguide_assets.observe.data_drift import DayDrift
-from mlguide_assets.observe.drift_table import TOGETHER
+from mlguide_assets.observe.drift.data_drift import DayDrift
+from mlguide_assets.observe.drift.table import TOGETHER
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets_tests.observe.replaying import Replay
 

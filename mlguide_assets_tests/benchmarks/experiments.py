@@ -13,12 +13,12 @@ import ibis
 import numpy as np
 from scipy.stats import binom, kstest
 
-from mlguide_assets.experiment.analysis import analyse
+from mlguide_assets.experiment.analysis.analysis import analyse
 from mlguide_assets.experiment.assignment import assignments
 from mlguide_assets.experiment.looks import design_of
 from mlguide_assets.experiment.outcomes import unit_outcomes
 from mlguide_assets.experiment.specification import Experiment
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 from mlguide_assets_tests.experiment.worlds import START, profiles, sends
 

@@ -13,9 +13,9 @@ import ibis
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import core_rows
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.features.building import clock_of, features_from
-from mlguide_assets.prepare.partitions import KEY, Calendar
+from mlguide_assets.prepare.partitions.calendar import KEY, Calendar
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.names import UNREADABLE

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.observe.drift import check_drift
-from mlguide_assets.observe.performance import realised
-from mlguide_assets.prepare.engine import connect
-from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
-from mlguide_assets.train.fairness import fairness
+from mlguide_assets.observe.drift.drift import check_drift
+from mlguide_assets.observe.performance.performance import realised
+from mlguide_assets.prepare.duckdb.connection import connect
+from mlguide_assets.train.evaluation.decisions import cost_curve, decision_metrics, threshold_grid
+from mlguide_assets.train.evaluation.fairness import fairness
+from mlguide_assets.train.evaluation.slices import SliceSettings, slice_gaps, slice_metrics
+from mlguide_assets.train.evaluation.uncertainty import bootstrap_metrics, permutation_null
 from mlguide_assets.train.reference.counting import window_counts
-from mlguide_assets.train.slices import SliceSettings, slice_gaps, slice_metrics
-from mlguide_assets.train.uncertainty import bootstrap_metrics, permutation_null
 from mlguide_assets_tests.observe.days import World, sends
 from mlguide_assets_tests.observe.drifting import profile_of, users
 

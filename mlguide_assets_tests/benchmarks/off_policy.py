@@ -21,9 +21,9 @@ from scipy.stats import binom
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.policies import Exploration, Policies, Policy
-from mlguide_assets.deploy.actions import generic_action
-from mlguide_assets.deploy.choices import Choosing, plan_choices
-from mlguide_assets.deploy.propensities import Scores, propensities
+from mlguide_assets.deploy.plan.actions import generic_action
+from mlguide_assets.deploy.plan.choices import Choosing, plan_choices
+from mlguide_assets.deploy.plan.propensities import Scores, propensities
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_value
 from mlguide_assets.prepare.simulator import generate, truth
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, Plans

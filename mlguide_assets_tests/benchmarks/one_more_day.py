@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
+from mlguide_assets.prepare.contracts.refusals import refuse_blocked
 from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
 from mlguide_assets_tests.prepare.ingesting import keep

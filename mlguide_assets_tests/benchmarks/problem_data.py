@@ -15,7 +15,7 @@ import yaml
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import Schema
-from mlguide_assets.prepare import engine
+from mlguide_assets.prepare.duckdb import connection as engine
 
 SHARED = Path(__file__).parents[3] / "shared"
 HERE = Path(__file__).parent / "problems"

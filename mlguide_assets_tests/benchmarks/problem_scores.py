@@ -25,9 +25,9 @@ from mlguide_assets.prepare.features.catalogue import Feature, features_of, noun
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, POSITIVE, canonical_events
 from mlguide_assets.prepare.features.resolving import ResolvedProblem, resolved_features
-from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.models import fit_xgboost
-from mlguide_assets.train.uncertainty import bootstrap_metrics
+from mlguide_assets.train.evaluation.uncertainty import bootstrap_metrics
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import fit_xgboost
 from mlguide_assets_tests.benchmarks.journey_by_hand import features_by_hand
 from mlguide_assets_tests.benchmarks.problem_data import AbsentError, Loaded, load
 

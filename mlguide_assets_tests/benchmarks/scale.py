@@ -17,12 +17,12 @@ import ibis
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import Scorer, candidates, choices, ids_of, score
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.storage import save_candidate
 from mlguide_assets_tests.benchmarks.features import accepted
 

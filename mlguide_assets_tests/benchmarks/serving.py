@@ -24,7 +24,7 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.bundle import champion, pointed_version, set_challenger
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.online_store.store import State
-from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
+from mlguide_assets.deploy.registry.registry import MLFLOW_SETTINGS
 from mlguide_assets.deploy.routing import Arm, Route, write_routes
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.draws import SIZE

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.settings import Home
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

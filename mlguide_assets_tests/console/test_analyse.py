@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.console.analyse import guardrail_option, metric_option
-from mlguide_assets.experiment.reading import GuardrailOption, MetricOption
+from mlguide_assets.experiment.analysis.reading import GuardrailOption, MetricOption
 
 UNITS = 4000
 PAID = {"old": 0.05, "new": 0.08}

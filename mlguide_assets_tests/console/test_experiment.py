@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
-from mlguide_assets.deploy.policies import PER_POLICY
+from mlguide_assets.deploy.plan.policies import PER_POLICY
 from mlguide_assets.experiment.day import assign_day, expose_day
 from mlguide_assets.experiment.looks import take_looks
 from mlguide_assets.experiment.tables import EXPERIMENTS

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from mlguide_assets.console.plots import serve_plots
 from mlguide_assets.defs.metadata import plots
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
-from mlguide_assets.train.pictures import keep_picture
+from mlguide_assets.train.plots.pictures import keep_picture
 from mlguide_assets_tests.object_store import ObjectServer
 from mlguide_assets_tests.samples import sample_problem
 
@@ -96,7 +96,7 @@ def test_a_picture_that_another_host_has_drawn_is_served(
 
 
 def test_the_oldest_pictures_are_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlguide_assets.train.pictures.KEPT", 4)
+    monkeypatch.setattr("mlguide_assets.train.plots.pictures.KEPT", 4)
     stems = [keep_picture(home.plots, name, png(9, 9)) for name in ("first", "second", "first", "third")]
     assert {path.stem for path in home.plots.iterdir()} == {stems[0], stems[3]}
 

@@ -11,12 +11,12 @@ import pytest
 
 from mlguide_assets.console.report import DAYS, known_of, write_page
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.deploy.history import record
+from mlguide_assets.deploy.gate.history import record
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-from mlguide_assets.observe.data_drift import SCHEMA
-from mlguide_assets.observe.drift_table import DATA_DRIFT
-from mlguide_assets.observe.failed_runs import Work, failed_run_alert
+from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
+from mlguide_assets.observe.alerts.failed_runs import Work, failed_run_alert
+from mlguide_assets.observe.drift.data_drift import SCHEMA
+from mlguide_assets.observe.drift.table import DATA_DRIFT
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of

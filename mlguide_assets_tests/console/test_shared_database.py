@@ -19,12 +19,12 @@ from mlguide_assets.console.machine import refusal
 from mlguide_assets.console.run import refuse_failure
 from mlguide_assets.console.run_history import recording
 from mlguide_assets.console.ui import ui_lock
-from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.deploy.registry.registry import Registry
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-from mlguide_assets.observe.failed_runs import Work, failed_run_alert
-from mlguide_assets.prepare.host_lock import this_process
-from mlguide_assets.prepare.run_lock import run_lock
+from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
+from mlguide_assets.observe.alerts.failed_runs import Work, failed_run_alert
+from mlguide_assets.prepare.hosts.host_lock import this_process
+from mlguide_assets.prepare.hosts.run_lock import run_lock
 from mlguide_assets.settings import DATABASE_VARIABLE, Home
 from mlguide_assets_tests.postgres import PASSWORD, Postgres
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -162,7 +162,7 @@ def test_a_registry_whose_database_is_gone_is_reported_in_one_sentence(
 ) -> None:
     registry = Registry(hosts[0].registry, "sample")
     assert registry.versions() == []
-    monkeypatch.setattr("mlguide_assets.prepare.database.RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("mlguide_assets.prepare.hosts.database.RETRY_SECONDS", 0.3)
     monkeypatch.setenv(DATABASE_VARIABLE, f"postgresql://lifecycle:{PASSWORD}@127.0.0.1:9/test")
     with pytest.raises(InputError, match="check that it runs and can be reached") as message:
         Registry(hosts[0].registry, "sample").versions()

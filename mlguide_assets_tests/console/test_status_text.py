@@ -8,10 +8,10 @@ from rich.console import Console
 
 from mlguide_assets.console.status import learned_in_words
 from mlguide_assets.console.status_text import print_status
-from mlguide_assets.observe.drift_table import NO_DAY
+from mlguide_assets.observe.drift.table import NO_DAY
 from mlguide_assets.settings import Home
-from mlguide_assets.train.decisions import DECISION_METRICS
-from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.evaluation.decisions import DECISION_METRICS
+from mlguide_assets.train.evaluation.metrics import METRICS
 
 NOTHING = {"value": None, "low": None, "high": None}
 ALONE = {"value": 0.25, "low": None, "high": None}

@@ -21,7 +21,7 @@ from mlguide_assets.console.environment import DAGSTER_YAML
 from mlguide_assets.console.ui import bound, serve, ui_lock
 from mlguide_assets.definitions import defs
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.run_lock import run_lock
+from mlguide_assets.prepare.hosts.run_lock import run_lock
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.serving.serving import eventually
 from mlguide_assets_tests.homes import copied

@@ -9,9 +9,9 @@ import dagster as dg
 import pyarrow as pa
 
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
-from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.observe.data_drift import SCHEMA as DRIFT
-from mlguide_assets.observe.performance_verdict import VERDICTS_SCHEMA
+from mlguide_assets.observe.alerts.alerting import book_of
+from mlguide_assets.observe.drift.data_drift import SCHEMA as DRIFT
+from mlguide_assets.observe.performance.verdict import VERDICTS_SCHEMA
 from mlguide_assets.prepare.lake.small_tables import small_table
 
 REACHED = date(2026, 1, 10)

@@ -9,13 +9,20 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.values import slug
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.defs.workspace import PROBLEM
-from mlguide_assets.deploy import batch, choices, fault_landing, history, landing
-from mlguide_assets.observe import champion_watch, data_drift, model_performance, online_parity, performance_verdict
+from mlguide_assets.deploy import batch
+from mlguide_assets.deploy.gate import history
+from mlguide_assets.deploy.log import fault_landing, landing
+from mlguide_assets.deploy.plan import choices
+from mlguide_assets.observe import online_parity
+from mlguide_assets.observe.drift import data_drift
+from mlguide_assets.observe.performance import champion_watch, model_performance
+from mlguide_assets.observe.performance import verdict as performance_verdict
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.retrain import ticks
-from mlguide_assets.train import search, slices, trials
 from mlguide_assets.train.backtest import staleness
 from mlguide_assets.train.backtest import windows as training_windows
+from mlguide_assets.train.evaluation import slices
+from mlguide_assets.train.tuning import search, trials
 from mlguide_assets_tests import other_tables
 from mlguide_assets_tests.email_case import counted_values
 from mlguide_assets_tests.other_tables import problem_of

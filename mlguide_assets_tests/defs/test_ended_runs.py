@@ -8,8 +8,8 @@ from mlguide_assets.defs import ended_runs, observe, retrain
 from mlguide_assets.defs.run_requests import REASON
 from mlguide_assets.defs.workspace import PROBLEM
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.observe.failed_runs import Work
+from mlguide_assets.observe.alerts.alerting import book_of
+from mlguide_assets.observe.alerts.failed_runs import Work
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets_tests.defs.house import REACHED, House
 

@@ -9,7 +9,7 @@ import pytest
 from mlguide_assets.defs.train import FEATURES, leakage_alarms
 from mlguide_assets.defs.workspace import PROBLEM, Workspace, key_of
 from mlguide_assets.train.checks import LEAKAGE_ALARMS
-from mlguide_assets.train.leakage_record import Finding
+from mlguide_assets.train.leakage.record import Finding
 
 FOUND = tuple(
     Finding(check, number > 0, "age", 0.853, 0.85, f"age {number} knows too much")
@@ -35,7 +35,7 @@ def run(folder: Path, *, known_only: bool) -> dg.ExecuteInProcessResult:
 
 @pytest.fixture(autouse=True)
 def findings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlguide_assets.train.leakage_record.look_for_leaks", lambda *_, **__: FOUND)
+    monkeypatch.setattr("mlguide_assets.train.leakage.record.look_for_leaks", lambda *_, **__: FOUND)
 
 
 def evaluated(result: dg.ExecuteInProcessResult) -> dict[str, tuple[bool, dg.AssetCheckSeverity]]:

@@ -10,9 +10,9 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import champion, pointed_version
-from mlguide_assets.deploy.history import DECISIONS, record, withdrawal
-from mlguide_assets.deploy.promotion import decide_and_record, install_challenger, install_promoted
-from mlguide_assets.deploy.registration import register_candidate, registry_of
+from mlguide_assets.deploy.gate.history import DECISIONS, record, withdrawal
+from mlguide_assets.deploy.gate.promotion import decide_and_record, install_challenger, install_promoted
+from mlguide_assets.deploy.registry.registration import register_candidate, registry_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate

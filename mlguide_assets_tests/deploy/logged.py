@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlguide_assets.deploy.prediction_log import read_segment, segments
+from mlguide_assets.deploy.log.prediction_log import read_segment, segments
 
 
 def read_day(folder: Path, day: str) -> Iterator[dict[str, Any]]:

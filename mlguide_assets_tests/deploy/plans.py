@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from mlguide_assets.define.policies import POLICIES, Policies
 from mlguide_assets.deploy.batch import predictions_schema
-from mlguide_assets.deploy.choices import plan_schema
-from mlguide_assets.deploy.policies import assigned_schema
+from mlguide_assets.deploy.plan.choices import plan_schema
+from mlguide_assets.deploy.plan.policies import assigned_schema
 
 DAY = date(2024, 4, 20)
 NOW = datetime(2024, 4, 19, 22, 30)

@@ -6,7 +6,7 @@ from pathlib import Path
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.deploy.registration import register_candidate
+from mlguide_assets.deploy.registry.registration import register_candidate
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import record_of
 from mlguide_assets_tests.train.sends import PROBLEM

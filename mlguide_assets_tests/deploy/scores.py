@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.deploy.gate import Evidence
-from mlguide_assets.deploy.parity import Parity
+from mlguide_assets.deploy.gate.gate import Evidence
+from mlguide_assets.deploy.gate.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.evaluation.slices import SCHEMA
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.slices import SCHEMA
 from mlguide_assets.train.storage import save_candidate, save_plots
 from mlguide_assets_tests.train.sends import PROBLEM
 

@@ -14,9 +14,9 @@ import pytest
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Forgetting, Removal, Target, erase_from_file, erase_from_log, forget
+from mlguide_assets.deploy.log.prediction_log import LogWriter
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import LogWriter
-from mlguide_assets.deploy.reproduction import _refuse_forgotten
+from mlguide_assets.deploy.registry.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import Entity, ForgetList, entity_of

@@ -19,8 +19,8 @@ import pytest
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.definitions import defs
 from mlguide_assets.deploy.bundle import champion, champions
+from mlguide_assets.deploy.log.prediction_log import LogWriter
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.api import api_of
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import PendingRequest, Service, give
@@ -122,7 +122,7 @@ def test_a_served_row_does_not_count_its_own_outcome(tables: Tables) -> None:
 
 def test_a_model_replaces_another_through_the_gate_only_and_can_be_taken_back(home: Home, trained: Candidate) -> None:
     """Mistake 13: nothing is overwritten, nothing worse gets in, and the way back is there."""
-    from mlguide_assets.deploy.override import rollback
+    from mlguide_assets.deploy.gate.override import rollback
 
     house = House(home, trained)
     for data, outcome in (("a", GOOD), ("b", GOOD), ("c", NOISE)):

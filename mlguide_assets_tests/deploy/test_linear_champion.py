@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
-from mlguide_assets.deploy.evidence import latency
+from mlguide_assets.deploy.gate.evidence import latency
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.reasons import top_reasons
 from mlguide_assets.errors import InputError
-from mlguide_assets.train.calibration import log_odds
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.models.calibration import log_odds
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.train.sends import PROBLEM, matured

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.policies import Exploration, Policies, Policy
-from mlguide_assets.deploy.actions import generic_action
-from mlguide_assets.deploy.choices import Choosing, plan_choices
-from mlguide_assets.deploy.propensities import Scores, propensities
+from mlguide_assets.deploy.plan.actions import generic_action
+from mlguide_assets.deploy.plan.choices import Choosing, plan_choices
+from mlguide_assets.deploy.plan.propensities import Scores, propensities
 from mlguide_assets.experiment.off_policy.planned import planned_decisions
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of

@@ -11,12 +11,12 @@ import pytest
 
 from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.choices import Choosing, plan_choices
+from mlguide_assets.deploy.plan.choices import Choosing, plan_choices
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions, versions_of
-from mlguide_assets.experiment.analysis import analyse
+from mlguide_assets.experiment.analysis.analysis import analyse
+from mlguide_assets.experiment.analysis.design import Looks
 from mlguide_assets.experiment.assignment import assigned_on
-from mlguide_assets.experiment.design import Looks
 from mlguide_assets.experiment.exposure import exposed_by_plan, exposures_of, record_exposures
 from mlguide_assets.experiment.looks import design_of
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_log

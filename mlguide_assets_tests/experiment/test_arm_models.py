@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.deploy.bundle import CHALLENGER
-from mlguide_assets.deploy.held_challenger import held_challenger
-from mlguide_assets.deploy.history import record
-from mlguide_assets.deploy.recorded_criteria import recorded_criteria
+from mlguide_assets.deploy.gate.held_challenger import held_challenger
+from mlguide_assets.deploy.gate.history import record
+from mlguide_assets.deploy.gate.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.experiment.arm_models import versions_of_arms
-from mlguide_assets.experiment.canary_alert import canary_alert
+from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.day import assign_day, expose_day
 from mlguide_assets.experiment.exposure import exposed_by_api, record_exposures
 from mlguide_assets.experiment.ledger import end, experiments, running
@@ -22,7 +22,7 @@ from mlguide_assets.experiment.plan_alert import experiment_alerts
 from mlguide_assets.experiment.plan_faults import plan_faults
 from mlguide_assets.experiment.starting import start_from_file
 from mlguide_assets.observe.alerts.alert import EXPERIMENT_VERSIONS, EXPERIMENT_WITHDRAWN
-from mlguide_assets.observe.runbook import BY_KEY
+from mlguide_assets.observe.alerts.runbook import BY_KEY
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN

@@ -10,8 +10,8 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
-from mlguide_assets.deploy.policies import ASSIGNMENTS, assigned_schema, assigned_units
-from mlguide_assets.deploy.recorded_criteria import recorded_criteria
+from mlguide_assets.deploy.gate.recorded_criteria import recorded_criteria
+from mlguide_assets.deploy.plan.policies import ASSIGNMENTS, assigned_schema, assigned_units
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import tables_of_actions

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from mlguide_assets.experiment.analysis.design import Design, Looks, Metric
+from mlguide_assets.experiment.analysis.estimates import estimate_effects
+from mlguide_assets.experiment.analysis.units import Arm, Units
+from mlguide_assets.experiment.analysis.verdict import decide
 from mlguide_assets.experiment.assignment import assignments
-from mlguide_assets.experiment.design import Design, Looks, Metric
-from mlguide_assets.experiment.estimates import estimate_effects
 from mlguide_assets.experiment.specification import Experiment
-from mlguide_assets.experiment.units import Arm, Units
-from mlguide_assets.experiment.verdict import decide
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.confidence_sequences import log_evidence
 from mlguide_assets.statistics.cuped import Moments, adjust

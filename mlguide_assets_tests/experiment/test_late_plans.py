@@ -8,7 +8,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.day import expose_day, look_day
 from mlguide_assets.experiment.ledger import find, results, running
@@ -17,7 +17,7 @@ from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.experiment.plan_faults import plan_faults
 from mlguide_assets.experiment.plans import late_plan
 from mlguide_assets.observe.alerts.alert import EXPERIMENT_PLANS
-from mlguide_assets.observe.runbook import runbook_of
+from mlguide_assets.observe.alerts.runbook import runbook_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.incidents import incidents
 from mlguide_assets.settings import Home

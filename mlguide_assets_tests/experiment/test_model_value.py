@@ -19,7 +19,7 @@ from mlguide_assets.console.value import _as_json
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.deploy.batch import Scorer, scores_on
-from mlguide_assets.deploy.choices import Choosing, plan_choices
+from mlguide_assets.deploy.plan.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.candidate import value_of_model
 from mlguide_assets.experiment.off_policy.comparing import compare_policies, final_decisions
 from mlguide_assets.experiment.off_policy.record import recorded

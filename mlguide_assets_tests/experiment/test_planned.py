@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.define.policies import Exploration, Policies
-from mlguide_assets.deploy.choices import Choosing, plan_choices
+from mlguide_assets.deploy.plan.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.planned import policy_value, scored_policies
 from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of
 from mlguide_assets_tests.experiment.planned import FINAL, NOON, Planned, decisions_of, planned

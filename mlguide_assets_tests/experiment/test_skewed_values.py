@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm, rankdata
 
-from mlguide_assets.experiment.analysis import analyse
-from mlguide_assets.experiment.design import Better, Design, Guardrail, Looks, Metric
-from mlguide_assets.experiment.health import BLOCK, WARN, check_health
-from mlguide_assets.experiment.ranks import PARTS, some_of
-from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
-from mlguide_assets.experiment.units import Arm, Units
+from mlguide_assets.experiment.analysis.analysis import analyse
+from mlguide_assets.experiment.analysis.design import Better, Design, Guardrail, Looks, Metric
+from mlguide_assets.experiment.analysis.health import BLOCK, WARN, check_health
+from mlguide_assets.experiment.analysis.ranks import PARTS, some_of
+from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck
+from mlguide_assets.experiment.analysis.units import Arm, Units
 from mlguide_assets.statistics.kruskal_wallis import Ranks
 
 REVENUE = np.exp(2 * norm.ppf((np.arange(3000) + 0.5) / 3000))
@@ -115,7 +115,7 @@ def test_balance_keeps_its_level_over_all_looks_together() -> None:
 
 
 def test_of_too_many_units_whole_parts_are_ranked_and_show_what_all_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlguide_assets.experiment.ranks.MOST_RANKED", 500)
+    monkeypatch.setattr("mlguide_assets.experiment.analysis.ranks.MOST_RANKED", 500)
     table = ibis.memtable({"part": [unit % PARTS for unit in range(4000)]})
     assert some_of(table, 400).count().to_pyarrow().as_py() == 4000
     # Eight of 64 parts, of 63 units each.

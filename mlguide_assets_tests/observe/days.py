@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.statistics.arrays import Floats, Integers
-from mlguide_assets.train.calibration import sigmoid
+from mlguide_assets.train.models.calibration import sigmoid
 
 FIRST = date(2024, 3, 1)
 DAY = np.timedelta64(1, "D")

@@ -13,16 +13,16 @@ import pyarrow.compute as pc
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
-from mlguide_assets.observe.data_drift import DayDrift, DaySample, days_alike, drift_of_day, profile_of
-from mlguide_assets.observe.domain_classifier import classifier_of
-from mlguide_assets.observe.drift_windows import DriftWindow
+from mlguide_assets.observe.drift.data_drift import DayDrift, DaySample, days_alike, drift_of_day, profile_of
+from mlguide_assets.observe.drift.domain_classifier import classifier_of
+from mlguide_assets.observe.drift.windows import DriftWindow
 from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.train.candidate import train_candidate
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.email_case import send_features

@@ -11,13 +11,13 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
-from mlguide_assets.deploy.landing import log_schema
-from mlguide_assets.observe.champion_watch import compare
-from mlguide_assets.observe.data_drift import check_days
-from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE_DAY
-from mlguide_assets.observe.landed import LANDED_DAYS
-from mlguide_assets.observe.model_performance import ESTIMATED, REALISED, watch_performance
-from mlguide_assets.observe.new_days import days_to_check, last_of_reference
+from mlguide_assets.deploy.log.landing import log_schema
+from mlguide_assets.observe.drift.data_drift import check_days
+from mlguide_assets.observe.drift.table import TRAFFIC, WHOLE_DAY
+from mlguide_assets.observe.freshness.landed import LANDED_DAYS
+from mlguide_assets.observe.freshness.new_days import days_to_check, last_of_reference
+from mlguide_assets.observe.performance.champion_watch import compare
+from mlguide_assets.observe.performance.model_performance import ESTIMATED, REALISED, watch_performance
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.retrain.new_data import scores_due

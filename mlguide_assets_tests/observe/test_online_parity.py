@@ -10,10 +10,10 @@ import pytest
 
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.deploy.bundle import champion, export_bundle, set_champion
-from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.prediction_log import LogWriter
 from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.service import PendingRequest, Service, give

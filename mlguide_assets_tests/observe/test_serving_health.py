@@ -7,7 +7,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.deploy.landing import log_schema
+from mlguide_assets.deploy.log.landing import log_schema
 from mlguide_assets.observe.serving_health import serving_health
 from mlguide_assets_tests.train.sends import PROBLEM
 

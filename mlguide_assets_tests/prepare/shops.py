@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.contracts.refusals import refuse_blocked
 from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets_tests.prepare.ingesting import keep
 from mlguide_assets_tests.samples import CATEGORIES, TABLES, THEMES, arrow, sample_problem
 

@@ -6,7 +6,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.prepare.engine import release_memtables
+from mlguide_assets.prepare.duckdb.connection import release_memtables
 
 
 def test_a_table_that_nothing_refers_to_is_let_go(duck: Any) -> None:

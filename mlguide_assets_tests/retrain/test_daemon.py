@@ -22,9 +22,9 @@ import yaml
 
 from mlguide_assets.define.loading import SHIPPED, load_problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.history import decisions
-from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
-from mlguide_assets.observe.drift_table import of_decisions, verdicts
+from mlguide_assets.deploy.gate.history import decisions
+from mlguide_assets.observe.alerts.alerting import WEBHOOK_VARIABLE
+from mlguide_assets.observe.drift.table import of_decisions, verdicts
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.simulation_clock import day_reached

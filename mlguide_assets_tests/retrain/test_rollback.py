@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.deploy import override
 from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle, pointed_version, set_champion
-from mlguide_assets.deploy.history import decisions, record
-from mlguide_assets.deploy.override import rollback
+from mlguide_assets.deploy.gate import override
+from mlguide_assets.deploy.gate.history import decisions, record
+from mlguide_assets.deploy.gate.override import rollback
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.champion_watch import LIMIT, Watch, compare, watch_champion
+from mlguide_assets.observe.performance.champion_watch import LIMIT, Watch, compare, watch_champion
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import sample_tables

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.deploy.history import record
+from mlguide_assets.deploy.gate.history import record
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.incidents import rollback_alert
 from mlguide_assets.retrain.outcomes import land_decisions, note_failure

@@ -6,7 +6,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from mlguide_assets.deploy.criteria import Criterion
+from mlguide_assets.deploy.gate.criteria import Criterion
 from mlguide_assets.statistics.missing import finite_or_none, nan_if_none, with_finite_numbers
 
 

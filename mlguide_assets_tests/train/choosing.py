@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.policies import Exploration, Policies
-from mlguide_assets.deploy.choices import Choosing, plan_choices
+from mlguide_assets.deploy.plan.choices import Choosing, plan_choices
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails, emails
 from mlguide_assets.prepare.simulator.outcomes import probabilities
 from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, Users, users

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
-from mlguide_assets.train.models import Labels
+from mlguide_assets.train.models.encoding import EncodedFeature, Encoding, Matrix
+from mlguide_assets.train.models.models import Labels
 from mlguide_assets.train.split import Times
 
 ENCODING = Encoding((EncodedFeature("theme", ("art", "food", "sport")), EncodedFeature("age"), EncodedFeature("noise")))

@@ -13,9 +13,9 @@ import pytest
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.metrics import point
-from mlguide_assets.train.models import XGBOOST, fit_xgboost, refit_xgboost
+from mlguide_assets.train.evaluation.metrics import point
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import XGBOOST, fit_xgboost, refit_xgboost
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, TrainingWindow
 from mlguide_assets.train.rows import matured_rows

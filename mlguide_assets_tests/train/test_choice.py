@@ -7,8 +7,8 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model, simplest_as_good
-from mlguide_assets.train.encoding import EncodedFeature, Encoding
-from mlguide_assets.train.models import PATIENCE
+from mlguide_assets.train.models.encoding import EncodedFeature, Encoding
+from mlguide_assets.train.models.models import PATIENCE
 from mlguide_assets.train.recipe import DEFAULT_RECIPE
 from mlguide_assets_tests.samples import sample_problem
 

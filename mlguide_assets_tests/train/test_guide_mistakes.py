@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.deploy.gate import decide
+from mlguide_assets.deploy.gate.gate import decide
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.evaluation import evaluate
-from mlguide_assets.train.linear import CategoryTerm
-from mlguide_assets.train.models import XGBOOST, refit_xgboost
-from mlguide_assets.train.uncertainty import bootstrap_metrics
+from mlguide_assets.train.evaluation.evaluation import evaluate
+from mlguide_assets.train.evaluation.uncertainty import bootstrap_metrics
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.linear import CategoryTerm
+from mlguide_assets.train.models.models import XGBOOST, refit_xgboost
 from mlguide_assets_tests.deploy.scores import evidence
 from mlguide_assets_tests.samples import sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, matured, replaced
@@ -156,8 +156,10 @@ def test_baselines_are_fitted_on_the_same_rows_and_gate_the_model(trained: Candi
 
 def test_no_generator_is_unseeded() -> None:
     """Mistake 8: whatever is drawn in training and gate is drawn from a seed of the problem."""
-    from mlguide_assets.deploy import gate
-    from mlguide_assets.train import candidate, evaluation, explanation, models, uncertainty
+    from mlguide_assets.deploy.gate import gate
+    from mlguide_assets.train import candidate
+    from mlguide_assets.train.evaluation import evaluation, explanation, uncertainty
+    from mlguide_assets.train.models import models
 
     for module in (candidate, evaluation, explanation, models, uncertainty, gate):
         source = inspect.getsource(module)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.metrics import log_loss_rows
-from mlguide_assets.train.models import refit_xgboost
+from mlguide_assets.train.evaluation.metrics import log_loss_rows
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import refit_xgboost
 from mlguide_assets.train.propensity import effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets_tests.train.choosing import chosen_sends
 from mlguide_assets_tests.train.sends import PROBLEM

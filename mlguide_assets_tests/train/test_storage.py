@@ -13,11 +13,11 @@ import pytest
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.train.baselines import BASELINES
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.linear import Linear
-from mlguide_assets.train.models import Boosted
+from mlguide_assets.train.models.baselines import BASELINES
+from mlguide_assets.train.models.linear import Linear
+from mlguide_assets.train.models.models import Boosted
 from mlguide_assets.train.storage import (
     folder_of,
     load_facts,

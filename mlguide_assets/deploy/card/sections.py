@@ -10,14 +10,14 @@ from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.card.inputs import CardInputs, Rows
-from mlguide_assets.deploy.criteria import criteria_table
-from mlguide_assets.deploy.history import ROLLED_BACK
-from mlguide_assets.deploy.promises import promise
+from mlguide_assets.deploy.gate.criteria import criteria_table
+from mlguide_assets.deploy.gate.history import ROLLED_BACK
+from mlguide_assets.deploy.registry.promises import promise
 from mlguide_assets.deploy.serving.phrases import outcome_in_words
-from mlguide_assets.train.fairness import LARGEST_DIFFERENCE
+from mlguide_assets.train.evaluation.fairness import LARGEST_DIFFERENCE
+from mlguide_assets.train.evaluation.metrics import METRICS
+from mlguide_assets.train.evaluation.slices import ALL_ROWS, GAP
 from mlguide_assets.train.figures import estimate
-from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import ALL_ROWS, GAP
 from mlguide_assets.train.storage import model_name
 
 PICTURES = {

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from mlguide_assets.deploy.online_store.rows import ambiguous, ids_that_start_with, plain_rows, texts_that_start_with
 from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Publication, Row, Snapshot, State, StoreError
-from mlguide_assets.prepare.locking import locked
+from mlguide_assets.prepare.hosts.file_lock import locked
 
 BATCH_ROWS = 100_000
 _ABANDONED_S = 2 * 60 * 60

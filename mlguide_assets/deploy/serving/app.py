@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from mlguide_assets.define.loading import current_problem, name_in_home
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.fault_log import FaultCounter
+from mlguide_assets.deploy.log.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.deploy.serving.answers import ServiceState

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
-from mlguide_assets.deploy.prediction_log import LogWriter
+from mlguide_assets.deploy.log.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError
 from mlguide_assets.deploy.serving.service import FAULT, Answered, Draft, PendingRequest, Service, give, note_failures
 

@@ -19,7 +19,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import time_names
 from mlguide_assets.prepare.features.wording import CALENDAR
-from mlguide_assets.prepare.shared_files import fetch_folder
+from mlguide_assets.prepare.hosts.shared_files import fetch_folder
 from mlguide_assets.settings import Home
 from mlguide_assets.train.files import PROBLEM
 

@@ -14,7 +14,7 @@ from mlguide_assets.deploy.serving.reasons import Words
 from mlguide_assets.train.files import BOOSTED, PROBLEM, model_file
 
 if TYPE_CHECKING:
-    from mlguide_assets.train.models import ServableModel
+    from mlguide_assets.train.models.models import ServableModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.log.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter
 from mlguide_assets.deploy.online_store.remembered import Remembered
 from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Snapshot, StoreError
-from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter
 from mlguide_assets.deploy.routing import Met, Route
 from mlguide_assets.deploy.serving.answering import Reasons, Scored, answer, failure_line, log_line, meet, place_scores
 from mlguide_assets.deploy.serving.features import Features, need_the_same

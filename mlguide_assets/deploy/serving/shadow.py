@@ -11,7 +11,7 @@ from dataclasses import replace
 from queue import Full, Queue
 from time import perf_counter
 
-from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION_SHADOW, LogWriter
+from mlguide_assets.deploy.log.prediction_log import CHALLENGER, CHAMPION_SHADOW, LogWriter
 from mlguide_assets.deploy.serving.answering import Scored, place_scores
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import Metrics

@@ -14,7 +14,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.shared_files import fetch_folder
+from mlguide_assets.prepare.hosts.shared_files import fetch_folder
 from mlguide_assets.settings import Home
 from mlguide_assets.train.files import PROFILE
 

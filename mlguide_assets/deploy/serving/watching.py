@@ -14,7 +14,7 @@ from mlguide_assets.deploy.bundle import Bundle, Role, pointed, pointer_path
 from mlguide_assets.deploy.routing import ROUTING, Route, read_routes
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.shared_files import mark, shared_bucket
+from mlguide_assets.prepare.hosts.shared_files import mark, shared_bucket
 
 POLL_SECONDS = 0.2
 SHARED_POLL_SECONDS = 0.7

@@ -11,11 +11,11 @@ from typing import Literal
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, Role
-from mlguide_assets.deploy.fault_log import FaultCounter
-from mlguide_assets.deploy.log_sharing import Uploader, segment_bytes
+from mlguide_assets.deploy.log.fault_log import FaultCounter
+from mlguide_assets.deploy.log.prediction_log import GIGABYTE, LogError, LogWriter, probe_writable
+from mlguide_assets.deploy.log.sharing import Uploader, segment_bytes
 from mlguide_assets.deploy.online_store.opening import open_store
 from mlguide_assets.deploy.online_store.store import Publication, Row, StoreError
-from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, probe_writable
 from mlguide_assets.deploy.serving.answers import ServiceState
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.examples import trial

@@ -23,9 +23,9 @@ from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.policies import POLICIES, Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import Scorer, scores_on
-from mlguide_assets.deploy.propensities import Scores, propensities
-from mlguide_assets.deploy.registration import registry_of
-from mlguide_assets.deploy.scorable import lost_feature
+from mlguide_assets.deploy.gate.scorable import lost_feature
+from mlguide_assets.deploy.plan.propensities import Scores, propensities
+from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, followed, policy_value
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
-from mlguide_assets.deploy.registry import LostVersionError
+from mlguide_assets.deploy.registry.registry import LostVersionError
 from mlguide_assets.experiment.actions import Tables, actions_of
 from mlguide_assets.experiment.ledger import experiments, table_lock
 from mlguide_assets.experiment.ledger import results as looks

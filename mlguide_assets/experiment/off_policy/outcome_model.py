@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mlguide_assets.experiment.off_policy.log import Predictions
 from mlguide_assets.statistics.arrays import Floats, Integers
-from mlguide_assets.train.models import THREADS
+from mlguide_assets.train.models.models import THREADS
 
 FOLDS = 5
 ROUNDS = 100

@@ -24,9 +24,9 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerts.alert import RANK, Alert, written
 from mlguide_assets.observe.alerts.incidents import Event, Incident, Incidents, Notice, follower_of
 from mlguide_assets.observe.alerts.messages import noted, receiver_id, text_of
-from mlguide_assets.observe.runbook import runbook_of
-from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
-from mlguide_assets.prepare.event_log import Line, Writer, open_log
+from mlguide_assets.observe.alerts.runbook import runbook_of
+from mlguide_assets.observe.alerts.webhook import RETRIES, TIMEOUT, host_of, post
+from mlguide_assets.prepare.hosts.event_log import Line, Writer, open_log
 
 LOG, OLDER_LOG = "alerts.jsonl", "alerts.1.jsonl"
 REMIND_AFTER = timedelta(hours=24)

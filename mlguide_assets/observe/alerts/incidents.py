@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mlguide_assets.observe.alerts.alert import RANK, Alert, Level, written
-from mlguide_assets.prepare.event_log import Line, Log, Place
+from mlguide_assets.prepare.hosts.event_log import Line, Log, Place
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 """Before a message that was not delivered is sent again: the first, doubled with every failure up to the longest."""

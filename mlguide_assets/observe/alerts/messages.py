@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from mlguide_assets.observe.alerts.alert import Alert, written
 from mlguide_assets.observe.alerts.incidents import Event, Notice
-from mlguide_assets.prepare.event_log import Line
+from mlguide_assets.prepare.hosts.event_log import Line
 
 _EVERYBODY = re.compile(r"@(?=everyone|here|channel|all)", re.IGNORECASE)
 _HEADINGS = {"opened": "", "worse": "Worse: ", "reminder": "Still open: ", "resolved": "Resolved: "}

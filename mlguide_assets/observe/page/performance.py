@@ -7,16 +7,16 @@ from datetime import date, timedelta
 from itertools import takewhile
 
 from mlguide_assets.define.decision import agreeing, counted, plural
-from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
-from mlguide_assets.observe.alerting import lasting
+from mlguide_assets.deploy.gate.history import PROMOTED, ROLLED_BACK
+from mlguide_assets.observe.alerts.alerting import lasting
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
 from mlguide_assets.observe.page.wording import State, badge, instant, percent
 from mlguide_assets.statistics.missing import nan_if_none
+from mlguide_assets.train.evaluation.metrics import METRICS
+from mlguide_assets.train.evaluation.slices import ALL_ROWS
 from mlguide_assets.train.figures import estimate, number
-from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import ALL_ROWS
 
 BASE_RATE = "base_rate"
 """What concept drift moves first, and everybody understands."""

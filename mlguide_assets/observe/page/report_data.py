@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mlguide_assets.observe.alerts.incidents import Incident
-from mlguide_assets.observe.window_words import window_in_words
-from mlguide_assets.train.metrics import METRICS, Metric
+from mlguide_assets.observe.performance.window_words import window_in_words
+from mlguide_assets.train.evaluation.metrics import METRICS, Metric
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -10,8 +10,8 @@ from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.scales import Scale, around
 from mlguide_assets.observe.page.wording import percent
 from mlguide_assets.statistics.missing import nan_if_none
+from mlguide_assets.train.evaluation.slices import ALL_ROWS
 from mlguide_assets.train.figures import estimate
-from mlguide_assets.train.slices import ALL_ROWS
 
 _WIDTH, _HEIGHT = 150, 18
 

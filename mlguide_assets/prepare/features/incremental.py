@@ -28,8 +28,8 @@ from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
-from mlguide_assets.prepare.partitions import KEY, UNDATED, Calendar, day_of
-from mlguide_assets.prepare.rebuilding import current, fingerprint, plan
+from mlguide_assets.prepare.partitions.calendar import KEY, UNDATED, Calendar, day_of
+from mlguide_assets.prepare.partitions.rebuilding import current, fingerprint, plan
 
 WHAT = "What features are made of"
 _AFTER_ALL = "~"

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from mlguide_assets.prepare.database import SCHEMAS, connected, shared_database
 from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.hosts.database import SCHEMAS, connected, shared_database
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class of a driver that names it so

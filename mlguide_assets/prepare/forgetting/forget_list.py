@@ -17,8 +17,8 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.shared_files import read
-from mlguide_assets.prepare.shared_files import replace as replace_content
+from mlguide_assets.prepare.hosts.shared_files import read
+from mlguide_assets.prepare.hosts.shared_files import replace as replace_content
 
 Key = int | str
 

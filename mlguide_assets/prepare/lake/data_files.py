@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.prepare.engine import quoted
+from mlguide_assets.prepare.duckdb.connection import quoted
 from mlguide_assets.prepare.lake.session import Session
 from mlguide_assets.prepare.lake.snapshots import DataFile
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.hosts.file_lock import locked
 from mlguide_assets.prepare.lake.snapshots import History, Snapshot
-from mlguide_assets.prepare.locking import locked
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from typing import Any
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.hosts.file_lock import locked
 from mlguide_assets.prepare.lake.bucket import Bucket, Stored, Version
 from mlguide_assets.prepare.lake.snapshots import History, Snapshot
-from mlguide_assets.prepare.locking import locked
 
 AT_ONCE = 8
 """Requests that are made at a time."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
-from mlguide_assets.prepare.engine import connect, read_parquet
+from mlguide_assets.prepare.duckdb.connection import connect, read_parquet
+from mlguide_assets.prepare.hosts.file_lock import locked
 from mlguide_assets.prepare.lake.failures import writing
-from mlguide_assets.prepare.locking import locked
 
 if TYPE_CHECKING:
     import ibis

@@ -18,9 +18,9 @@ from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB
-from mlguide_assets.prepare.contracts import Validated, validate
+from mlguide_assets.prepare.contracts.validation import Validated, validate
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
 from mlguide_assets.prepare.profiling.conditions import values_not_found
 from mlguide_assets.prepare.profiling.growing import growing_columns

@@ -15,7 +15,7 @@ import ibis
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.sources.files import check_lines, open_table
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, as_table
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, number_reader, without_null_words

@@ -13,7 +13,7 @@ from ibis.common.exceptions import TableNotFound
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.secrets import nothing_secret_raised, shown_address
 from mlguide_assets.errors import InputError, first_line
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.sources.arrow_types import as_arrow_holds
 from mlguide_assets.prepare.sources.connecting import connected
 from mlguide_assets.prepare.sources.names import plain

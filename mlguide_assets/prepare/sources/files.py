@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import read_csv, read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_csv, read_parquet
 from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv, refuse_equal_names
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import FoundTable, find_table

@@ -1,7 +1,7 @@
 """What a live world follows: the home's own send plans, of the days before which they were made.
 
 A plan that was made later chose nothing: its day went by as the company drew it. A plan that was made in time stands
-once its day is seen (`deploy/planning.py` sees to it), so another reading of the home finds the same world.
+once its day is seen (`deploy/plan/planning.py` sees to it), so another reading of the home finds the same world.
 """
 
 from datetime import date, datetime

@@ -12,7 +12,7 @@ import ibis
 
 from mlguide_assets.define.rules import key_of
 from mlguide_assets.define.schema import EntityTable, EventTable
-from mlguide_assets.prepare.digests import row_hash
+from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.prepare.sources.names import UNREADABLE
 
 NEWER = "_newer_rows"

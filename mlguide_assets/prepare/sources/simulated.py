@@ -10,7 +10,7 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import FeedFault, PaymentSimulatorSource, SimulatorSource
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.simulator.payments.world import PaymentWorld

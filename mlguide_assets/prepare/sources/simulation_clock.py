@@ -16,9 +16,9 @@ from mlguide_assets.define.sources import AnySimulator, Live
 from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
+from mlguide_assets.prepare.hosts.file_lock import locked
+from mlguide_assets.prepare.hosts.shared_files import change
 from mlguide_assets.prepare.lake.failures import writing
-from mlguide_assets.prepare.locking import locked
-from mlguide_assets.prepare.shared_files import change
 
 WORLD_TIME_VARIABLE = "MLGUIDE_WORLD_TIME"
 

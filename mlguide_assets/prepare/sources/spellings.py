@@ -2,7 +2,7 @@
 
 A reader takes a source's column, whatever its type, `without_null_words`, and gives ours, with null for what does
 not read as such.
-Times are read in `times.py`. What a reader refuses is explained in `prepare/unreadable_values.py`.
+Times are read in `times.py`. What a reader refuses is explained in `prepare/contracts/unreadable_values.py`.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ import ibis.expr.datatypes as dt
 from mlguide_assets.define.dates import SINCE_1970, formats_that_read
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.duckdb_functions import duckdb_function
+from mlguide_assets.prepare.duckdb.functions import duckdb_function
 from mlguide_assets.prepare.features.events import timestamp_of
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"

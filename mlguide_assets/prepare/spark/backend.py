@@ -22,7 +22,7 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.common.exceptions import UnsupportedOperationError
 from ibis.util import gen_name
 
-from mlguide_assets.prepare.duckdb_backend import selects_apart
+from mlguide_assets.prepare.duckdb.backend import selects_apart
 from mlguide_assets.prepare.spark.failures import naming_failures
 from mlguide_assets.prepare.spark.footers import sort_encodings
 

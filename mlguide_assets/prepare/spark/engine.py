@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.prepare.computing import Batches, EngineName, Parted, Rows, Shape
 from mlguide_assets.prepare.lake.data_files import TableLike, Written, write_arrow
-from mlguide_assets.prepare.partitions import KEY
+from mlguide_assets.prepare.partitions.calendar import KEY
 from mlguide_assets.prepare.spark.backend import SparkBackend, backend_of
 from mlguide_assets.prepare.spark.footers import sort_encodings
 from mlguide_assets.prepare.spark.session import spark_session

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlguide_assets.deploy.history import ABORTED, PROMOTED, ROLLED_BACK, decisions
+from mlguide_assets.deploy.gate.history import ABORTED, PROMOTED, ROLLED_BACK, decisions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.replay.events import Answer, Event, answers, false_alarms
 from mlguide_assets.retrain.replay.observing import Observer

@@ -19,7 +19,7 @@ from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.ranking import RANKED, Ranking
-from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.evaluation.metrics import ROW_LOSSES, point
 from mlguide_assets.train.folds import (
     Fold,
     Rows,
@@ -28,8 +28,8 @@ from mlguide_assets.train.folds import (
     refuse_one_outcome,
     rows_of_whole_units,
 )
-from mlguide_assets.train.metrics import ROW_LOSSES, point
-from mlguide_assets.train.models import Boosted, Labels, Probabilities, fit_xgboost
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import Boosted, Labels, Probabilities, fit_xgboost
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times

@@ -10,11 +10,11 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
 from mlguide_assets.train.backtest.history import DAY, FoldScores, History, Report, replicated
+from mlguide_assets.train.evaluation.metrics import metric_named
 from mlguide_assets.train.folds import (
     Fold,
 )
-from mlguide_assets.train.metrics import metric_named
-from mlguide_assets.train.models import Probabilities
+from mlguide_assets.train.models.models import Probabilities
 from mlguide_assets.train.recipe import Recipe, TrainingWindow
 from mlguide_assets.train.split import Times
 

@@ -19,7 +19,7 @@ from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.behaviour.interventions import feature_called, noun_of, raised
 from mlguide_assets.train.behaviour.results import Behaviour, example_of, ratio_of, share_of
 from mlguide_assets.train.behaviour.samples import fitting, one_per, rows_of, scores_of
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models.models import ServableModel
 from mlguide_assets.train.some_units import History, Tables, as_tables, history_of
 
 LARGE_MOVE = 0.2

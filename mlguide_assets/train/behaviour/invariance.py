@@ -12,7 +12,7 @@ from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.features.catalogue import event_of
 from mlguide_assets.train.behaviour.results import Behaviour, example_of, share_of
 from mlguide_assets.train.behaviour.samples import exchanged, ids_of, renamed_history, scores_of, translated
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models.models import ServableModel
 from mlguide_assets.train.some_units import History, as_tables
 
 TOLERANCE = 1e-6

@@ -17,7 +17,7 @@ from mlguide_assets.train.behaviour.samples import (
     scores_of,
     some_of,
 )
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models.models import ServableModel
 
 SAMPLE_ROWS = 2_000
 

@@ -13,7 +13,7 @@ from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.statistics.arrays import Floats, Integers
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models.models import ServableModel
 from mlguide_assets.train.some_units import MOST_EVENTS, History, Tables, columns_of_noun, replaced
 
 Ids = npt.NDArray[Any]

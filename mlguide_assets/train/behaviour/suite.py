@@ -17,7 +17,7 @@ from mlguide_assets.train.behaviour.invariance import ids_do_not_matter, row_ord
 from mlguide_assets.train.behaviour.plain_cases import SAMPLE_ROWS, plain_cases_are_right
 from mlguide_assets.train.behaviour.results import Behaviour
 from mlguide_assets.train.behaviour.samples import fitting, one_per, some_of
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models.models import ServableModel
 from mlguide_assets.train.some_units import History, Tables, history_of
 
 

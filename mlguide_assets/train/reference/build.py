@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models.models import ServableModel
 from mlguide_assets.train.reference.bins import Kind
 from mlguide_assets.train.reference.costing import expected_costs, realised_costs, with_costs
 from mlguide_assets.train.reference.counting import inflation, window_counts_by

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.training import Costs
 from mlguide_assets.statistics.arrays import Floats
-from mlguide_assets.train.decisions import PER
+from mlguide_assets.train.evaluation.decisions import PER
 from mlguide_assets.train.reference.bins import Bins, Counts
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
 

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 import xgboost as xgb
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.train.choice import TrainingRows
-from mlguide_assets.train.encoding import Encoding, Matrix
-from mlguide_assets.train.models import Boosted, Labels, Probabilities, xgboost_parameters
+from mlguide_assets.train.models.encoding import Encoding, Matrix
+from mlguide_assets.train.models.models import Boosted, Labels, Probabilities, xgboost_parameters
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.rows import sampled_rows

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.train.choice import TrainingRows
-from mlguide_assets.train.models import Boosted, Probabilities, refit_xgboost
+from mlguide_assets.train.models.models import Boosted, Probabilities, refit_xgboost
 from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.trainers.trainer import Fit
 

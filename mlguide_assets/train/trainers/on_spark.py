@@ -28,8 +28,8 @@ from mlguide_assets.prepare.features.events import instants_at
 from mlguide_assets.prepare.spark.engine import Spark
 from mlguide_assets.prepare.spark.failures import naming_failures
 from mlguide_assets.train.choice import TrainingRows
-from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.models import Boosted, Probabilities
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import Boosted, Probabilities
 from mlguide_assets.train.propensity import planned_ratios, propensity_weights
 from mlguide_assets.train.recipe import TrainingWindow
 from mlguide_assets.train.rows import known_of_some_units

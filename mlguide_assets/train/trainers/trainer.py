@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.choice import TrainingRows
-from mlguide_assets.train.models import Boosted, Probabilities
+from mlguide_assets.train.models.models import Boosted, Probabilities
 from mlguide_assets.train.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.storage import load_facts, save_candidate
 from mlguide_assets_tests.homes import made_once
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, START, write_orders, write_payments

@@ -26,10 +26,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import MANIFEST, export_bundle, set_champion
+from mlguide_assets.deploy.log.prediction_log import days
 from mlguide_assets.deploy.online_store.publishing import state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.online_store.store import State
-from mlguide_assets.deploy.prediction_log import days
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake

@@ -13,9 +13,9 @@ import pytest
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.batch import features_to_score, ids_of, score
 from mlguide_assets.deploy.bundle import champion
-from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.prediction_log import days
 from mlguide_assets.deploy.online_store.store import Publication
-from mlguide_assets.deploy.prediction_log import days
 from mlguide_assets.deploy.serving.examples import instant_of, request_examples
 from mlguide_assets.deploy.serving.usual_values import usual_values
 from mlguide_assets.instants import now_utc

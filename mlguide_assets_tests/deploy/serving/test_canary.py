@@ -6,9 +6,9 @@ from datetime import date
 import pytest
 
 from mlguide_assets.deploy.bundle import CHALLENGER, pointer_path
-from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.routing import ROUTING, Arm, Range, Route, write_routes
-from mlguide_assets.experiment.canary_record import Progress
+from mlguide_assets.experiment.canary.record import Progress
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.serving.serving import UNKNOWN, Client, House, eventually, point_by_hand
 

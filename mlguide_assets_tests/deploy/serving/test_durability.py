@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.deploy.prediction_log import (
+from mlguide_assets.deploy.log.prediction_log import (
     LogError,
     LogWriter,
     days,

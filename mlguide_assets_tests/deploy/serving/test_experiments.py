@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.deploy.actions import generic_action, random_action
 from mlguide_assets.deploy.online_store.store import Publication
+from mlguide_assets.deploy.plan.actions import generic_action, random_action
 from mlguide_assets.deploy.routing import ELIGIBLE, ROUTING, Arm, Range, Route, write_routes
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets_tests.deploy.serving.serving import AS_OF, Client, House, eventually

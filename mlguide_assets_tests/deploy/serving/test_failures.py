@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mlguide_assets.deploy.bundle import champion
-from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.log.prediction_log import LogWriter
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.routing import Arm, Route
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.model import ServedModel, load_served

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.deploy.fault_landing import FAULTS_SCHEMA, REQUEST_FAULTS, land_faults
-from mlguide_assets.deploy.fault_log import FaultCounter, files_by_day, read_counts
-from mlguide_assets.deploy.landing import KEPT_DAYS
+from mlguide_assets.deploy.log.fault_landing import FAULTS_SCHEMA, REQUEST_FAULTS, land_faults
+from mlguide_assets.deploy.log.fault_log import FaultCounter, files_by_day, read_counts
+from mlguide_assets.deploy.log.landing import KEPT_DAYS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.serving.serving import House, Server
 from mlguide_assets_tests.train.sends import PROBLEM

@@ -16,7 +16,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.rows import plain_rows
 from mlguide_assets.deploy.serving.features import FeaturePlan, microseconds
 from mlguide_assets.deploy.serving.phrases import phrase_of
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state

@@ -15,8 +15,8 @@ from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.online_store.publishing import last_decisions
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.train.calibration import log_odds
-from mlguide_assets.train.models import Boosted, dmatrix
+from mlguide_assets.train.models.calibration import log_odds
+from mlguide_assets.train.models.models import Boosted, dmatrix
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets_tests.deploy.serving.serving import AS_OF, THRESHOLD, TWINS, UNKNOWN, Client, House
 from mlguide_assets_tests.email_case import send_features

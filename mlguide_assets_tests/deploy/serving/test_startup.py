@@ -15,7 +15,7 @@ _SERVES = """
 import asyncio, json, sys
 from pathlib import Path
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.deploy.fault_log import FaultCounter
+from mlguide_assets.deploy.log.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.app import app_of
 from mlguide_assets.deploy.serving.operations import Metrics
 from mlguide_assets.deploy.serving.request import PredictionRequest

@@ -10,7 +10,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerts.book import AlertBook
-from mlguide_assets.observe.runbook import BY_KIND
+from mlguide_assets.observe.alerts.runbook import BY_KIND
 from mlguide_assets_tests.observe.alerts.cases import DRIFT, HOUR, NOW, WORSE, logged
 from mlguide_assets_tests.observe.receivers import receiver
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlguide_assets.observe.alerts.book import LOG, AlertBook
-from mlguide_assets.observe.webhook import host_of, post
+from mlguide_assets.observe.alerts.webhook import host_of, post
 from mlguide_assets_tests.observe.alerts.cases import DRIFT, HOUR, NOW
 from mlguide_assets_tests.observe.receivers import HANG_UP, closed_port, receiver
 

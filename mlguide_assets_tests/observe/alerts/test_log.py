@@ -17,7 +17,7 @@ from mlguide_assets.observe.alerts import book as book_module
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.alerts.book import LOG, OLDER_LOG, AlertBook
 from mlguide_assets.observe.alerts.incidents import follower_of
-from mlguide_assets.prepare.event_log import Added, EventLog, Place
+from mlguide_assets.prepare.hosts.event_log import Added, EventLog, Place
 from mlguide_assets_tests.observe.alerts.cases import DRIFT, HOUR, NOW, WORSE
 from mlguide_assets_tests.observe.receivers import receiver
 

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mlguide_assets.observe.alerting import gap_alert
-from mlguide_assets.observe.drift_table import WHOLE_DAY
+from mlguide_assets.observe.alerts.alerting import gap_alert
+from mlguide_assets.observe.drift.table import WHOLE_DAY
 from mlguide_assets.observe.page.page import SECTIONS, page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets_tests.observe.page.knowing import (

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.parity import feature_parity
+from mlguide_assets.deploy.gate.parity import feature_parity
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.features.building import (

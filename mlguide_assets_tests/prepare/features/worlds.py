@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.decisions.rows import decision_rows
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.features.building import features_table
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem

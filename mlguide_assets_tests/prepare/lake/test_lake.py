@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import quoted
+from mlguide_assets.prepare.duckdb.connection import quoted
 from mlguide_assets.prepare.lake.data_files import Partitions, Query
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError

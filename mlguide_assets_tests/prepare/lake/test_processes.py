@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import LakePlace

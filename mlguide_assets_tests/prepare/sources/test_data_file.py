@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 
 TABLE = pa.table({"arm": ["a", "b", None], "amount": ["1", "2.5", None]})

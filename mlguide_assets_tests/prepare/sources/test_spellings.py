@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.prediction import ColumnLabel, Limit
+from mlguide_assets.prepare.contracts.unreadable_values import cause_of_number, cause_of_time
 from mlguide_assets.prepare.sources.spellings import (
     are_whole_numbers,
     read_decimal_comma,
@@ -20,7 +21,6 @@ from mlguide_assets.prepare.sources.spellings import (
     read_texts,
     without_null_words,
 )
-from mlguide_assets.prepare.unreadable_values import cause_of_number, cause_of_time
 
 LARGEST = 2**63 - 1
 

@@ -10,7 +10,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.train.backtest.history import LEAST_REPEATS, FoldScores, History, replicated
 from mlguide_assets.train.backtest.staleness import staleness_curve
 from mlguide_assets.train.backtest.windows import choose_window
-from mlguide_assets.train.uncertainty import replicate_metrics
+from mlguide_assets.train.evaluation.uncertainty import replicate_metrics
 from mlguide_assets_tests.train.backtest.worlds import QUICK, RECENT, same, world
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 

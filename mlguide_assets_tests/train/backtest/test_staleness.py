@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.backtest.history import History
 from mlguide_assets.train.backtest.staleness import MOST_PERIODS, PERIODS, staleness_curve
-from mlguide_assets.train.backtest_plots import staleness_plot
+from mlguide_assets.train.plots.backtest import staleness_plot
 from mlguide_assets_tests.train.backtest.worlds import QUICK, Floats, ageing_in, drifting, same, world
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 

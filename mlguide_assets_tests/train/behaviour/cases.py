@@ -18,8 +18,8 @@ from mlguide_assets.train.behaviour.plain_cases import plain_cases_are_right
 from mlguide_assets.train.behaviour.results import Behaviour
 from mlguide_assets.train.behaviour.samples import rows_of
 from mlguide_assets.train.behaviour.suite import behaviour_tests
-from mlguide_assets.train.encoding import EncodedFeature, Encoding
-from mlguide_assets.train.models import Boosted, refit_xgboost
+from mlguide_assets.train.models.encoding import EncodedFeature, Encoding
+from mlguide_assets.train.models.models import Boosted, refit_xgboost
 from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.some_units import as_tables, history_of
 from mlguide_assets_tests.email_case import LABEL, send_features

@@ -18,8 +18,8 @@ from mlguide_assets.train.behaviour.invariance import ids_do_not_matter
 from mlguide_assets.train.behaviour.samples import one_per, rows_of
 from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.checks import behaviours
-from mlguide_assets.train.encoding import EncodedFeature, Encoding
-from mlguide_assets.train.models import refit_xgboost
+from mlguide_assets.train.models.encoding import EncodedFeature, Encoding
+from mlguide_assets.train.models.models import refit_xgboost
 from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.some_units import as_tables, history_of
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, START, problem_of

@@ -15,9 +15,9 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.train.behaviour.invariance import ids_do_not_matter, row_order_does_not_matter
 from mlguide_assets.train.behaviour.results import Behaviour, behaviour_table
 from mlguide_assets.train.behaviour.suite import behaviour_tests
-from mlguide_assets.train.calibration import Calibration
-from mlguide_assets.train.encoding import Encoding, Matrix
-from mlguide_assets.train.models import Boosted, refit_xgboost
+from mlguide_assets.train.models.calibration import Calibration
+from mlguide_assets.train.models.encoding import Encoding, Matrix
+from mlguide_assets.train.models.models import Boosted, refit_xgboost
 from mlguide_assets.train.some_units import history_of
 from mlguide_assets_tests.email_case import KEYS, LABEL, send_features
 from mlguide_assets_tests.samples import sample_problem

@@ -10,8 +10,8 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.models.encoding import Encoding
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe, TrainingWindow
 from mlguide_assets.train.room import require_room_for_training, trainer_name
 from mlguide_assets.train.rows import matured_rows, sampled_rows

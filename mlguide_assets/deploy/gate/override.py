@@ -1,0 +1,160 @@
+"""A person decides: promote a version that the gate did not, or go back to an earlier champion. Always with a reason.
+
+Going back loads neither MLflow nor Ibis, so that it takes less than a second.
+"""
+
+import getpass
+import subprocess
+import sys
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Bundle, champions, load_bundle, pointed_version
+from mlguide_assets.deploy.gate.champion_change import change_champion
+from mlguide_assets.deploy.gate.decision_lock import decision_lock
+from mlguide_assets.deploy.gate.history import PROMOTED, ROLLED_BACK, champion_before, record, training_times
+from mlguide_assets.deploy.gate.scorable import refuse_unscorable
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.settings import Home
+
+
+def rollback(
+    home: Home, problem: Problem, *, to: str | None, reason: str, by: str | None = None, leaving: str | None = None
+) -> tuple[str, Bundle]:
+    """Make an earlier champion champion again, by default the one before.
+
+    The record comes first: what a crash leaves undone, the next run does. The champion that is left may be
+    damaged; the one that takes over may not.
+
+    Args:
+        by: who decides; default: the person whose process this is.
+        leaving: the version that is to be left; another may have become champion meanwhile, and then stays.
+
+    Returns:
+        The version that was champion, and the champion now.
+
+    Raises:
+        InputError: no reason, no champion, no such version, its bundle is damaged, it needs a feature that the problem
+            no longer has, or another is to be left.
+    """
+    bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
+    with decision_lock(home, problem):
+        current = pointed_version(bundles)
+        if current is None:
+            raise InputError("There is no champion to roll back: nothing was ever promoted here.")
+        if leaving not in (None, current):
+            raise InputError(f"Version {current} became champion meanwhile, so version {leaving} needs no rollback.")
+        earlier = load_bundle(bundles, _target(lake, current, to, champions(bundles)))
+        refuse_unscorable(earlier.folder, earlier.version, lake, problem)
+        record(
+            lake,
+            version=earlier.version,
+            trained_at=earlier.trained_at,
+            verdict=ROLLED_BACK,
+            reasons=[why],
+            champion_before=current,
+            decided_by=by or person(),
+        )
+        change_champion(lake, bundles, earlier.version)
+    _let_registry_follow(home, problem)
+    return current, earlier
+
+
+def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> str:
+    """The given version, else the one before the current."""
+    others = [version for version in exported if version != current]
+    listed = ", ".join(others) or "there is no other"
+    target = to or champion_before(lake, current)
+    if target is None:
+        raise InputError(
+            f"Version {current} is the first champion, so none was before it: name one with --to ({listed})."
+        )
+    if target == current:
+        raise InputError(f"Version {current} is champion already: name another with --to ({listed}).")
+    if target not in others:
+        remedy = (
+            f"'mlguide promote {target} --reason TEXT' makes a registered version champion"
+            if target in training_times(lake)
+            else "nor was one of that name ever before the gate, see 'mlguide history'"
+        )
+        raise InputError(
+            f"Version {target} never was champion here, so it has no bundle to go back to ({listed}): {remedy}."
+        )
+    return target
+
+
+def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple[str | None, Bundle]:
+    """Make a registered version champion, whatever the gate said of it.
+
+    Returns:
+        The version that was champion, if any, and the champion now.
+
+    Raises:
+        InputError: no reason, no such version, it is champion already, or it needs a feature that the problem no longer
+            has.
+    """
+    from mlguide_assets.deploy.gate.promotion import install
+    from mlguide_assets.deploy.registry.registration import registry_of
+
+    bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "promotion")
+    registry = registry_of(home, problem)
+    known = registry.versions()
+    if version not in known:
+        raise InputError(
+            f"The registry has no version {version} of {problem.key} (versions: {', '.join(known) or 'none yet'})."
+        )
+    with decision_lock(home, problem):
+        current = pointed_version(bundles)
+        if current == version:
+            raise InputError(f"Version {version} is champion already.")
+        # Exported before it is recorded: a version whose bundle cannot be made is not promoted.
+        trained_at = registry.trained_at(version)
+        install(home, lake, registry, bundles, problem, version, trained_at)
+        record(
+            lake,
+            version=version,
+            trained_at=trained_at,
+            verdict=PROMOTED,
+            reasons=[why],
+            champion_before=current,
+            decided_by=person(),
+        )
+        change_champion(lake, bundles, version)
+        registry.record_champion(version)
+    return current, load_bundle(bundles, version)
+
+
+def person() -> str:
+    """Who decides: the name of the operating system's user."""
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "person:unknown"
+
+
+def _required(reason: str, what: str) -> str:
+    text = reason.strip()
+    if not text:
+        raise InputError(f"A {what} needs a reason for those who come later: --reason 'why'.")
+    return text
+
+
+def _let_registry_follow(home: Home, problem: Problem) -> None:
+    """Move MLflow's alias in a process of its own: importing MLflow takes longer than all the rest.
+
+    The pointer has decided already; where this fails, the next run moves the alias.
+    """
+    subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "mlguide_assets.deploy.registry.registry",
+            str(home.registry),
+            problem.key,
+            str(home.bundles(problem.key)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,180 @@
+"""The logs of servers on their way to the host that lands them: from the disk of each server to object storage.
+
+A server answers once its own disk has the line (`prediction_log`). What it has written is stored every few seconds,
+also what a killed server left, and a file that nobody writes any more is removed once all of it is there. Whoever lands
+copies what is new to its own disk and lands that. Files have names that no other host gives, and landing goes by the
+ids of requests, so each step may be done again.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+from filelock import Timeout
+
+from mlguide_assets.deploy.log.prediction_log import LANDED, SEGMENT_BYTES, read_noted, remove_unused
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.hosts.file_lock import locked
+from mlguide_assets.prepare.hosts.shared_files import shared_bucket, shared_name
+from mlguide_assets.prepare.lake.bucket import Bucket
+
+UPLOAD_SECONDS = 5.0
+SHARED_SEGMENT_BYTES = 4 * 1024 * 1024
+"""A file that has grown is stored again as a whole."""
+FAULTS_FOLDER = "faults"
+"""The folder of counts within that of a server's logs (`fault_log`)."""
+_RECENT_SECONDS = 60.0
+_DAY = len("2026-01-01")
+
+_log = logging.getLogger(__name__)
+
+
+def segment_bytes() -> int:
+    """How large a file of the prediction log may grow."""
+    return SEGMENT_BYTES if shared_bucket() is None else SHARED_SEGMENT_BYTES
+
+
+def upload_logs(folder: Path) -> None:
+    """Store what servers of this host have written, and remove what is complete there; one process at a time.
+
+    Args:
+        folder: of the server's logs, `Home.served`.
+
+    Raises:
+        InputError: the store does not answer; what it has not is still here.
+    """
+    bucket = shared_bucket()
+    if bucket is None or not folder.is_dir():
+        return
+    with contextlib.suppress(Timeout), locked(folder / ".uploading.lock", wait=False):
+        there = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
+        for path in sorted(folder.glob("[0-9]*/*.jsonl")):
+            _upload(path, folder, bucket, there)
+        for path in sorted((folder / FAULTS_FOLDER).glob("*-*.json")):
+            _upload_counts(path, folder, bucket, there)
+
+
+def _upload(path: Path, folder: Path, bucket: Bucket, there: dict[str, int]) -> None:
+    content, name = path.read_bytes(), path.relative_to(folder).as_posix()
+    if there.get(name) != len(content):
+        bucket.put(f"{shared_name(folder)}/{name}", content)
+    # Only while its size is that of what is stored, and no server may add to it.
+    if remove_unused(path, len(content)):
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+
+
+def _upload_counts(path: Path, folder: Path, bucket: Bucket, there: dict[str, int]) -> None:
+    """Other counts may have the same length, so also what was written a moment ago."""
+    name, age = path.relative_to(folder).as_posix(), time.time() - path.stat().st_mtime
+    if there.get(name) != path.stat().st_size or age < _RECENT_SECONDS:
+        bucket.put(f"{shared_name(folder)}/{name}", path.read_bytes())
+    elif age > timedelta(days=2).total_seconds():
+        path.unlink()
+
+
+@contextlib.contextmanager
+def arrived_logs(folder: Path, *, kept_since: date) -> Iterator[Path]:
+    """The folder from which the logs of all servers are landed: on one host that where they are written.
+
+    Args:
+        folder: `Home.served` or `Home.faults`.
+        kept_since: what is stored of days before goes once the block ends well, and so has landed.
+
+    Raises:
+        InputError: the store does not answer.
+    """
+    bucket = shared_bucket()
+    if bucket is None:
+        yield folder
+        return
+    stored = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
+    logs = {name: size for name, size in stored.items() if not name.startswith(f"{FAULTS_FOLDER}/")}
+    arrived = _arrived(folder)
+    for name, size in logs.items():
+        path = arrived / name
+        if path.suffix == ".json" or _size_known(path) != size:
+            found = bucket.get(f"{shared_name(folder)}/{name}")
+            if found is not None:
+                replace_file(path, found[0], mode=0o600)
+    yield arrived
+    old = [name for name in logs if name[:_DAY] < kept_since.isoformat()]
+    bucket.delete([f"{shared_name(folder)}/{name}" for name in old])
+
+
+def log_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders of this host that hold logs: of its own servers, and of all of them where it has landed those."""
+    return folder, _arrived(folder)
+
+
+def change_stored_logs(folder: Path, changed: Callable[[bytes], bytes]) -> int:
+    """Change lines of the stored prediction logs, each to one of the same length; how many were another.
+
+    A server that still writes a file stores it again as it was: landing leaves out who is forgotten.
+
+    Raises:
+        InputError: the store does not answer.
+    """
+    bucket, number = shared_bucket(), 0
+    for stored in bucket.listing(shared_name(folder)) if bucket else ():
+        name = f"{shared_name(folder)}/{stored.name}"
+        if bucket is None or not name.endswith(".jsonl") or (found := bucket.get(name)) is None:
+            continue
+        lines = found[0].split(b"\n")
+        new = [changed(line) for line in lines]
+        if new != lines:
+            bucket.put(name, b"\n".join(new))
+            number += sum(line != other for line, other in zip(new, lines, strict=True))
+    return number
+
+
+def _arrived(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.arrived")
+
+
+def _size_known(path: Path) -> int | None:
+    """The bytes of a file that is here, or that has landed and is gone."""
+    if path.is_file():
+        return path.stat().st_size
+    noted = read_noted(path.with_name(LANDED)).get(path.name)
+    return noted if isinstance(noted, int) else None
+
+
+class Uploader:
+    """A thread that stores the logs of this host every few seconds, where hosts share a store; else nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ended = threading.Event()
+        self._fault: str | None = None
+        self._thread = threading.Thread(target=self._run, name="uploading", daemon=True)
+
+    def start(self) -> None:
+        if shared_bucket() is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """After the last line was written. What cannot be stored now stays for the next server on this host."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            self._try()
+
+    def _run(self) -> None:
+        self._try()
+        while not self._ended.wait(UPLOAD_SECONDS):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            upload_logs(self._folder)
+            self._fault = None
+        except (InputError, OSError) as error:
+            if str(error) != self._fault:
+                _log.error("logs are kept here until they can be stored: %s", error)
+            self._fault = str(error)

@@ -1,0 +1,231 @@
+"""Validates an event table by partition: only those whose rows or entities have changed since the last validation.
+
+What the rules found in the others is kept with the table, so that results and quarantined rows are always those of
+all rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.contracts import NotAfter, Rule, Unique
+from mlguide_assets.define.schema import EventTable, Schema, TableName
+from mlguide_assets.instants import midnight
+from mlguide_assets.prepare.clock import last_day
+from mlguide_assets.prepare.computing import Engine
+from mlguide_assets.prepare.contracts.validation import (
+    SET_ASIDE_ORDER,
+    RuleResult,
+    Tally,
+    accepted_order,
+    accepted_rows,
+    mark,
+    results_of,
+    rows_set_aside,
+    rules_of,
+    sets_aside,
+    tallies,
+)
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
+from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
+from mlguide_assets.prepare.partitions.calendar import KEY, Calendar
+from mlguide_assets.prepare.partitions.digests import DayOfEvents, days_of_events, digest
+from mlguide_assets.prepare.partitions.rebuilding import Plan, fingerprint, plan
+
+
+@dataclass(frozen=True)
+class EventNotes:
+    """What an event table remembers of its last writing, for the next one and for what is computed from it.
+
+    Args:
+        open_from: see `Calendar`.
+        landed: per partition rows and digest of the source, which add up.
+        tallies: per partition what the rules found.
+        references: digests of the entity tables that the events were validated with.
+    """
+
+    open_from: str
+    landed: Mapping[str, tuple[int, int]]
+    tallies: Mapping[str, Mapping[str, Any]]
+    references: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ValidatedEvents:
+    """The outcome for an event table, as partitions of it and of `quarantined_rows`."""
+
+    results: tuple[RuleResult, ...]
+    accepted: Partitions
+    quarantined: Partitions
+
+
+def validate_events(
+    name: TableName,
+    events: ibis.Table,
+    accepted: Mapping[TableName, ibis.Table],
+    schema: Schema,
+    rules: tuple[Rule, ...],
+    engine: Engine,
+    *,
+    final_after: timedelta,
+    scratch: Path,
+    before: Snapshot | None,
+    set_aside_before: Snapshot | None,
+    now: datetime,
+) -> ValidatedEvents:
+    """Validate the changed partitions of an event table with its own time, as `contracts.validate` would the whole.
+
+    Args:
+        events: rows of the source, after the cast.
+        accepted: the entity tables that they may refer to.
+        scratch: a folder for the marked rows; it must outlive the result.
+        before: the table as it is in the lake, if it is.
+        set_aside_before: `quarantined_rows` as they are.
+        now: when the events were read, UTC.
+    """
+    table, own = schema.event_tables[name], rules_of(name, rules)
+    entities = {noun: (each, accepted[each]) for noun in table.of if (each := schema.table_of(noun)) is not None}
+    days = days_of_events(
+        events, table, {noun: (rows, schema.entity_tables[each].key) for noun, (each, rows) in entities.items()}
+    )
+    calendar = Calendar.of(_newest(days, own, now), final_after)
+    landed = _landed(days, calendar)
+    known: Mapping[str, Any] = before.notes.get("tallies", {}) if before else {}
+    types = {column: str(type_) for column, type_ in events.schema().items()}
+    chosen = _plan(name, table, types, landed, own, known, before, set_aside_before)
+
+    stale = _of_partitions(events, str(table.own_time), calendar, chosen, days)
+    validator = _Validator(name, table, own, accepted, schema, engine, scratch, now)
+    rebuilt = validator.partitions(stale, chosen.stale)
+    found = {**{key: Tally(**known[key]) for key in chosen.kept}, **rebuilt.tallies}
+    notes = EventNotes(
+        open_from=calendar.open_from.isoformat(),
+        landed=landed,
+        tallies={key: asdict(tally) for key, tally in sorted(found.items())},
+        references={each: digest(rows) for each, rows in entities.values()},
+    )
+    set_aside = _of_table(name, set_aside_before)
+    kept_aside = {key: set_aside[key] for key in chosen.kept if sets_aside(found[key], own)}
+    return ValidatedEvents(
+        results=tuple(results_of(name, table, own, found.values())),
+        accepted=Partitions(rebuilt.accepted, chosen.inputs, kept=chosen.kept, notes=asdict(notes)),
+        quarantined=Partitions(
+            {_aside(name, key): rows for key, rows in rebuilt.quarantined.items()},
+            {_aside(name, key): inputs for key, inputs in chosen.inputs.items()},
+            kept={_aside(name, key): file for key, file in kept_aside.items()},
+        ),
+    )
+
+
+def _aside(name: TableName, key: str) -> str:
+    """The partition of `quarantined_rows` that holds those of a partition of a table."""
+    return f"{name}.{key}"
+
+
+def _of_table(name: TableName, set_aside: Snapshot | None) -> dict[str, DataFile]:
+    """Partition of a table → the file of its quarantined rows."""
+    prefix = _aside(name, "")
+    files = set_aside.partitions if set_aside else {}
+    return {key.removeprefix(prefix): file for key, file in files.items() if key.startswith(prefix)}
+
+
+def _newest(days: list[DayOfEvents], rules: list[Rule], now: datetime) -> date:
+    """The day that the data have reached, of those that no rule forbids."""
+    slack = min((rule.slack for rule in rules if isinstance(rule, NotAfter)), default=timedelta.max)
+    latest = now.date() + slack if slack < date.max - now.date() else date.max
+    return last_day({each.day: each.rows for each in days if each.day and each.day <= latest}) or date.min
+
+
+def _landed(days: list[DayOfEvents], calendar: Calendar) -> dict[str, tuple[int, int]]:
+    landed: dict[str, tuple[int, int]] = {}
+    for each in days:
+        rows, total = landed.get(calendar.key(each.day), (0, 0))
+        landed[calendar.key(each.day)] = (rows + each.rows, total + each.digest)
+    return dict(sorted(landed.items()))
+
+
+def _plan(
+    name: TableName,
+    table: EventTable,
+    types: Mapping[str, str],
+    landed: Mapping[str, tuple[int, int]],
+    rules: list[Rule],
+    known: Mapping[str, Any],
+    before: Snapshot | None,
+    set_aside_before: Snapshot | None,
+) -> Plan:
+    wanted = [rule.model_dump(mode="json") for rule in rules]
+    # Doubles of what is not bound to a time may be in any partition, and then all depend on all.
+    local = all(table.own_time in rule.columns for rule in rules if isinstance(rule, Unique))
+    all_rows = None if local else list(landed.items())
+    inputs = {key: fingerprint(name, types, wanted, what, all_rows, code_of=__name__) for key, what in landed.items()}
+    set_aside = _of_table(name, set_aside_before)
+    # The two tables are written one after the other, and a run may be killed in between.
+    torn = [
+        key
+        for key in inputs
+        if key not in known
+        # What was in the future may no longer be.
+        or any(known[key]["violations"].get(rule.fact) for rule in rules if isinstance(rule, NotAfter))
+        or (sets_aside(Tally(**known[key]), rules) and (key not in set_aside or set_aside[key].inputs != inputs[key]))
+    ]
+    return plan(inputs, before, never_keep=torn)
+
+
+def _of_partitions(
+    events: ibis.Table, time: str, calendar: Calendar, chosen: Plan, days: list[DayOfEvents]
+) -> ibis.Table:
+    """The rows of the partitions that are rebuilt, with the column `partition`."""
+    stale = [each.day for each in days if calendar.key(each.day) in chosen.inputs.keys() - chosen.kept.keys()]
+    first = min((day for day in stale if day is not None), default=date.max)
+    # By time first, which costs a tenth of naming the partition of every row.
+    if chosen.kept and first > date.min:
+        events = events.filter(events[time].isnull() | (events[time] >= midnight(first)))
+    events = events.mutate(**{KEY: calendar.keys(events[time])})
+    return events.filter(events[KEY].isin(chosen.stale)) if chosen.kept else events
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    tallies: Mapping[str, Tally]
+    accepted: Mapping[str, TableLike]
+    quarantined: Mapping[str, TableLike]
+
+
+@dataclass(frozen=True)
+class _Validator:
+    """The rules of a table, and what they are applied with."""
+
+    name: TableName
+    table: EventTable
+    rules: list[Rule]
+    accepted: Mapping[TableName, ibis.Table]
+    schema: Schema
+    engine: Engine
+    scratch: Path
+    now: datetime
+
+    def partitions(self, events: ibis.Table, keys: list[str]) -> _Rebuilt:
+        """Validate rows with the column `partition`, whose values are the keys."""
+        if not keys:
+            return _Rebuilt({}, {}, {})
+        rows = mark(events, self.table, self.rules, self.accepted, self.schema, now=self.now)
+        marked = self.engine.parted(rows, keys, self.scratch / self.name)
+        found = tallies(marked.rows, self.table, self.rules)
+        aside = [key for key in keys if sets_aside(found[key], self.rules)]
+
+        def accepted(rows: ibis.Table, kept: Sequence[str]) -> ibis.Table:
+            return accepted_rows(rows, self.table, self.rules, kept)
+
+        def set_aside(rows: ibis.Table, kept: Sequence[str]) -> ibis.Table:
+            return rows_set_aside(rows, self.name, self.table, self.rules, kept)
+
+        return _Rebuilt(
+            found,
+            marked.each(accepted, accepted_order(self.table), keys),
+            marked.each(set_aside, SET_ASIDE_ORDER, aside),
+        )

@@ -1,0 +1,138 @@
+"""What servers of other hosts have logged reaches the host that lands it, also what a killed server left."""
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.deploy.log.fault_log import FaultCounter, files_by_day, read_counts
+from mlguide_assets.deploy.log.prediction_log import LogWriter, remove_unused, segments
+from mlguide_assets.deploy.log.sharing import arrived_logs, change_stored_logs, log_folders, upload_logs
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.hosts import shared_files
+from mlguide_assets.prepare.lake import bucket as bucket_module
+from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
+from mlguide_assets_tests.deploy.logged import read_day
+from mlguide_assets_tests.object_store import ObjectServer
+
+NOW = datetime(2026, 3, 2, 12)
+DAY, KEPT_SINCE = "2026-03-02", date(2026, 2, 23)
+
+
+@pytest.fixture
+def server(objects: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a server's logs on a host that shares its files."""
+    monkeypatch.setenv(LAKE_VARIABLE, objects.address())
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://nobody@127.0.0.1:9/none")
+    return on_host("server", tmp_path, monkeypatch).served("sample")
+
+
+def on_host(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / name))
+    return Home(tmp_path / name)
+
+
+def logged(folder: Path) -> list[str]:
+    return [request["request_id"] for request in read_day(folder, DAY)]
+
+
+def write(log: LogWriter, request: str) -> None:
+    log.append([json.dumps({"request_id": request, "rows": []}).encode()], NOW)
+
+
+def test_lines_arrive_while_the_server_goes_on_and_leave_it_once_all_have(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    upload_logs(server)
+    assert len(segments(server, DAY)) == 1, "the server may write more"
+    landing = on_host("landing", tmp_path, monkeypatch).served("sample")
+    with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+        assert logged(folder) == ["first"]
+    on_host("server", tmp_path, monkeypatch)
+    write(log, "second")
+    log.close()
+    upload_logs(server)
+    assert not (server / DAY).exists()
+    on_host("landing", tmp_path, monkeypatch)
+    with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+        assert logged(folder) == ["first", "second"]
+
+
+def test_what_cannot_be_stored_stays_until_it_can(
+    server: Path, objects: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_module, "RETRY_SECONDS", 0.5)
+    log = LogWriter(server)
+    write(log, "first")
+    log.close()
+    with objects.failing(lambda method, _: "503 SlowDown" if method == "PUT" else None), pytest.raises(InputError):
+        upload_logs(server)
+    assert logged(server) == ["first"]
+    upload_logs(server)
+    assert not (server / DAY).exists()
+
+
+def test_a_file_that_landed_and_was_removed_is_not_fetched_again(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    log.close()
+    upload_logs(server)
+    landing = on_host("landing", tmp_path, monkeypatch).served("sample")
+    with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+        (path,) = segments(folder, DAY)
+        (folder / DAY / "landed.json").write_text(json.dumps({path.name: path.stat().st_size}))
+        assert remove_unused(path, path.stat().st_size)
+    with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+        assert segments(folder, DAY) == []
+
+
+def test_old_days_go_only_once_they_have_landed(
+    server: Path, objects: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    log.close()
+    upload_logs(server)
+    later = date.fromisoformat(DAY) + timedelta(days=1)
+    landing = on_host("landing", tmp_path, monkeypatch).served("sample")
+    with pytest.raises(RuntimeError), arrived_logs(landing, kept_since=later):
+        raise RuntimeError("the lake is full")
+    bucket = shared_files.shared_bucket()
+    assert bucket is not None
+    assert len(bucket.listing("served/sample")) == 1
+    with arrived_logs(landing, kept_since=later):
+        pass
+    assert bucket.listing("served/sample") == []
+
+
+def test_counts_of_faults_arrive_each_time_they_grow(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter, landing = FaultCounter(server / "faults"), Home(tmp_path / "landing").faults("sample")
+    for requests in (1, 2):
+        counter.count("/predict", 503)
+        counter.write(NOW)
+        on_host("server", tmp_path, monkeypatch)
+        upload_logs(server)
+        on_host("landing", tmp_path, monkeypatch)
+        with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+            (path,) = files_by_day(folder)[DAY]
+            assert read_counts(path) == {("/predict", 503): requests}
+
+
+def test_stored_lines_are_changed_in_place(server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    write(log, "other")
+    log.close()
+    upload_logs(server)
+    assert change_stored_logs(server, lambda line: b"{}".ljust(len(line)) if b"first" in line else line) == 1
+    landing = on_host("landing", tmp_path, monkeypatch).served("sample")
+    with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+        assert logged(folder) == ["other"]
+    assert folder in log_folders(landing)
