@@ -24,6 +24,7 @@ from mlguide_assets.train.models.baselines import BASE_RATE, BASELINES, fit_base
 from mlguide_assets.train.models.encoding import MOST_VALUES, Encoding
 from mlguide_assets.train.models.linear import Linear
 from mlguide_assets.train.models.models import THREADS, XGBOOST, Boosted, Labels, ServableModel
+from mlguide_assets.train.outgrown import outgrown_features
 from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.build import build_reference
@@ -136,6 +137,11 @@ def _trained(
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
     for name in known.encoding.bounded:
         report(f"{name}: its {MOST_VALUES} most frequent values are kept, all others count as one")
+    outgrown = outgrown_features(rows.take(split.train), problem)
+    if outgrown:
+        report(
+            f"{', '.join(outgrown)}: grows with the calendar, so the newest values are none that a model has learned"
+        )
     report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training {decision.plural}")
     choice = choose_model(known, problem, recipe, contenders)
     report(choice.reason)
@@ -160,6 +166,7 @@ def _trained(
         **_chosen(choice),
         **_weighed(ratios, all_rows.row_weights),
         **_bounded(all_rows.encoding),
+        **({"outgrown_features": outgrown} if outgrown else {}),
         "calibration_error_uncorrected": _calibration_error(
             labels[split.test], holdout_model.predict_uncalibrated(test)
         ),

@@ -1,18 +1,23 @@
 """Challenger against champion on the same rows, none of which either has learned from."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import yaml
 
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.define.prediction import AggregateLabel, ColumnLabel
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.evaluation.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
-from mlguide_assets.train.files import HOLDOUT, absent_feature
+from mlguide_assets.train.files import HOLDOUT, PROBLEM, absent_feature
 from mlguide_assets.train.models.models import THREADS
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.storage import load_facts, load_model
@@ -27,13 +32,15 @@ Array: TypeAlias = npt.NDArray[Any]
 class Comparison:
     """Metrics of both on the same resamples of units.
 
-    `which` says in words which rows, and which of the champion's two models, were compared.
+    `which` says in words which rows, and which of the champion's two models, were compared. `note` says that the two
+    learned different outcomes; empty where they learned the same.
     """
 
     version: str
     rows: int
     which: str
     replicates: Replicates
+    note: str = ""
 
     def difference(self, metric: str) -> Estimate:
         """How much better the challenger is; positive where it is better."""
@@ -118,7 +125,30 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
         return Incomparable(version, reason, champion_is_unfit=True)
     model = load_model(folder, threads=THREADS)
     scores = {CHALLENGER: rows[CHALLENGER].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
-    return compare_scores(rows["label"].to_numpy(), scores, clusters_of(rows, problem), version, which, problem)
+    compared = compare_scores(rows["label"].to_numpy(), scores, clusters_of(rows, problem), version, which, problem)
+    return replace(compared, note=_changed_outcome(champion.folder, problem))
+
+
+def _changed_outcome(folder: Path, problem: Problem) -> str:
+    """That the outcome was defined otherwise when a model learned it; empty where it was not, or nobody can say."""
+    try:
+        then = load_problem(str(folder / PROBLEM)).predict.label
+    except InputError:
+        return ""
+    now = problem.predict.label
+    before, after = (_definition(label) for label in (then, now))
+    if before == after:
+        return ""
+    return (
+        f"The outcome has changed: the champion learned {before}, and now it is {after}. Both are compared on the "
+        f"outcome as it is now."
+    )
+
+
+def _definition(label: ColumnLabel | AggregateLabel) -> str:
+    """What is an outcome, as a problem file says it, on one line."""
+    values = label.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"ends_unit"})
+    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf).strip()
 
 
 def compare_scores(

@@ -167,19 +167,19 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
         f"version {comparison.version}, the champion (paired {difference.ci('+.4f')}), on {comparison.rows:,} "
         f"{comparison.which}"
     )
-    detectable = comparison.minimum_detectable_difference(metric)
+    detectable, note = comparison.minimum_detectable_difference(metric), comparison.note and f" {comparison.note}"
     if not detectable and not difference.value:
         same = f"It ranks {comparison.rows:,} {comparison.which} exactly as version {comparison.version} does: no gain."
-        return Criterion(BEATS_CHAMPION, 0.0, difference.low, difference.high, least, passed, same)
+        return Criterion(BEATS_CHAMPION, 0.0, difference.low, difference.high, least, passed, same + note)
     answer = "It beats" if passed else f"It was not shown to {'match' if margin else 'beat'}"
     reason = (
         f"{answer} the champion: {found}; gate.champion_margin = {margin:g}. The smallest difference that so many rows "
-        f"detect with 80 % power is {detectable:.4f}."
+        f"detect with 80 % power is {detectable:.4f}.{note}"
     )
     return Criterion(BEATS_CHAMPION, difference.value, difference.low, difference.high, least, passed, reason)
 
 
-def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Criterion:
+def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem, outgrown: Sequence[str] = ()) -> Criterion:
     """The calibration error is not significantly larger than allowed, nor is it more than chance explains.
 
     Both are asked, since each knows what the other does not: the interval draws units, whose rows are not independent,
@@ -188,12 +188,18 @@ def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Cri
     Args:
         error: the expected calibration error.
         by_chance: what perfectly calibrated probabilities would show on the same rows.
+        outgrown: the candidate's features that grow with the calendar: where it fails, the first to be suspected.
     """
     allowed = problem.gate.max_calibration_error
     limit = max(allowed, by_chance.high)
     passed = bool(error.value <= limit or error.low <= allowed)
     explained = f", and chance alone explains up to {limit:.4f}" if limit > allowed else ""
-    fix = "" if passed else " Look at the plot of calibration, and for features that grow with the calendar."
+    suspects = (
+        f"the features that grow with the calendar: {', '.join(outgrown)}"
+        if outgrown
+        else "whether the outcome is as frequent in the test window as before it"
+    )
+    fix = "" if passed else f" Look at the plot of calibration, and at {suspects}."
     reason = (
         f"Calibration error (ECE) is {error.value:.4f} ({error.ci('.4f')}); "
         f"{by_chance.value:.4f} is expected by chance (gate.max_calibration_error = {allowed:g}{explained}).{fix}"

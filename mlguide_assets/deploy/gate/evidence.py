@@ -111,6 +111,7 @@ def _evidence(
         parity=_parity(tables, lake, problem),
         bundle_megabytes=sum((candidate / name).stat().st_size for name in needed_files(candidate)) / 1e6,
         latency_ms=latency(load_model(candidate)),
+        outgrown=facts.get("outgrown_features", ()),
         withdrawn=withdrawal(lake, version["version"]),
         same_as_champion=before is not None and before.lineage == version["candidate"],
         recorded=recorded_criteria(lake, version["version"]),

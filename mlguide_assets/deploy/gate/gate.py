@@ -39,6 +39,7 @@ class Evidence:
         calibration_error, calibration_by_chance: of the candidate, and of perfectly calibrated probabilities.
         slices, groups: tables of `train.slices`.
         behaviours: name, passed and message of every behaviour test.
+        outgrown: its features that grow with the calendar, see `train/outgrown.py`.
         withdrawn: when, by whom and why this very version was rolled back.
         same_as_champion: the candidate is the champion, trained again from the same inputs.
         recorded: criteria that others measured on this version, see `recorded_criteria.py`.
@@ -57,6 +58,7 @@ class Evidence:
     parity: Parity
     bundle_megabytes: float
     latency_ms: float
+    outgrown: Sequence[str] = ()
     withdrawn: str | None = None
     same_as_champion: bool = False
     recorded: Sequence[Criterion] = ()
@@ -154,7 +156,7 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
         ask.beats_base_rate(replicates, evidence.model, units, problem),
         ask.is_not_chance(scores, evidence.model, problem),
         ask.data_can_be_believed(evidence.contract_results, problem),
-        ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem),
+        ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem, evidence.outgrown),
         ask.no_slice_is_much_worse(evidence.slices, problem),
         *((ask.treats_groups_alike(evidence.groups, limit, problem),) if limit is not None else ()),
         ask.behaves(evidence.behaviours),

@@ -44,10 +44,8 @@ class PendingRequest:
     request: PredictionRequest
     request_id: str
     started: float = field(default_factory=perf_counter)
-    resolved: ResolvedRequest | None = None
-    """What the champion needs."""
     resolved_for: dict[str, ResolvedRequest] = field(default_factory=dict)
-    """By model version, what that model needs; the champion's is `resolved`. Without what cannot be looked up."""
+    """By model version, what that model needs. Without what cannot be looked up."""
     mets: Mapping[Id, Met] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """By policy, the model versions that the arms of `mets` are answered by."""
@@ -182,9 +180,8 @@ class Service:
     def _draft(self, answered: Answered) -> Draft:
         now, model = now_utc(), answered.model
         bodies = [
-            answer(pending.request, pending.resolved, pending.scored, model, pending.request_id)
+            answer(pending.request, pending.resolved_for[model.version], pending.scored, model, pending.request_id)
             for pending in answered.requests
-            if pending.resolved is not None
         ]
         return Draft(answered, bodies, log_lines(answered, now), now)
 
@@ -205,10 +202,9 @@ class Service:
             self._look_up_for_challenger(pending, snapshot, serving)
             if not pending.request.what_if and (routes := serving.routes_of(pending)):
                 pending.mets = meet(resolved, routes, snapshot)
-            pending.resolved = resolved
         except (RefusedError, StoreError) as error:
             pending.refusal = _refusal(error)
-        return pending.resolved is not None
+        return pending.refusal is None
 
     def _look_up_for_challenger(self, pending: PendingRequest, snapshot: Snapshot, serving: Serving) -> None:
         """Note what the challenger needs: what the champion needs, or its own features.
@@ -307,15 +303,16 @@ def note_failures(requests: Sequence[PendingRequest], log: LogWriter) -> None:
 
 
 def _failures(pending: PendingRequest, now: datetime) -> Iterator[bytes]:
-    if pending.resolved is None:
+    if not pending.mets:
         return
+    decision = pending.resolved_for[pending.versions["champion"]].decision
     latency_ms = (perf_counter() - pending.started) * 1000
     own = {unit: pending.versions["challenger" if pending.is_routed(unit) else "champion"] for unit in pending.mets}
     for version in sorted({*own.values()}):
         mets = {unit: met for unit, met in pending.mets.items() if own[unit] == version}
         yield failure_line(
             pending.request,
-            pending.resolved.decision,
+            decision,
             mets,
             version,
             request_id=pending.request_id,

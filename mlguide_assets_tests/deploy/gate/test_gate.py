@@ -198,6 +198,11 @@ def groups(difference: float, low: float, high: float) -> pa.Table:
     ("criterion", "change", "words"),
     [
         ("is_calibrated", {"calibration_error": Estimate(0.05, 0.04, 0.06)}, "Calibration error (ECE) is 0.0500"),
+        (
+            "is_calibrated",
+            {"calibration_error": Estimate(0.05, 0.04, 0.06), "outgrown": ["month", "tenure"]},
+            "the features that grow with the calendar: month, tenure.",
+        ),
         ("no_slice_is_much_worse", {"slices": slices(-0.2, -0.25, -0.15)}, "Worst slice: country JP"),
         ("behaves", {"behaviours": [{"name": "scores_vary", "passed": False, "message": "All alike."}]}, "scores_vary"),
         ("features_agree", {"parity": Parity(500, {"age": 0, "tenure_days": 7})}, "different values of tenure_days"),

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.deploy.gate.comparison import CHALLENGER, Incomparable, Past, compare_with_champion
+from mlguide_assets.deploy.gate.comparison import CHALLENGER, Comparison, Incomparable, Past, compare_with_champion
+from mlguide_assets.deploy.gate.criteria import beats_champion
 from mlguide_assets.deploy.registry.check import _refuse_unreachable_artifacts, local_folder, prepare_registry
 from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import LostVersionError, Registry
@@ -19,7 +21,7 @@ from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.registered import register
 from mlguide_assets_tests.deploy.scores import saved
-from mlguide_assets_tests.train.sends import PROBLEM
+from mlguide_assets_tests.train.sends import PROBLEM, matured
 
 NOTHING: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}}
 
@@ -181,3 +183,23 @@ def test_the_highest_number_that_was_decided_on_is_never_given_again(home: Home,
         decided_by="gate",
     )
     assert register(home, saved(trained, home.candidates("sample"))) == "8"
+
+
+def test_a_champion_of_another_outcome_is_compared_on_the_new_one_and_that_is_said(
+    trained: Candidate, sends: pa.Table, tmp_path: Path
+) -> None:
+    folder = saved(trained, tmp_path)
+    label = PROBLEM.label.model_copy(update={"window": timedelta(days=14), "ends_unit": False})
+    changed = PROBLEM.model_copy(update={"predict": PROBLEM.predict.model_copy(update={"label": label})})
+    known = matured(sends)
+    test = known.append_column("label", known[PROBLEM.label.column]).append_column(
+        CHALLENGER, pa.array(np.linspace(0.1, 0.2, known.num_rows))
+    )
+    same, other = (compare_with_champion(test, "3", Past.of_candidate(folder), each) for each in (PROBLEM, changed))
+    assert isinstance(same, Comparison)
+    assert same.note == ""
+    assert isinstance(other, Comparison)
+    said = beats_champion(other, changed).reason
+    assert "The outcome has changed: the champion learned {column: unsubscribed, " in said
+    assert said.count("window: 7d") == said.count("window: 14d") == 1
+    assert "ends_unit" not in said
