@@ -66,11 +66,24 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     ids = [id_column(noun) for noun in event.of]
     names = [column_name(event, name) for name in (*event.unique_by, *predict.known) if name != event.own_time]
     own = [name for name in dict.fromkeys(names) if name not in ids]
-    at = time_column(problem)
-    final = rows[AT] + micros(final_after(problem.schema, predict))
-    label = ibis.ifelse(final <= _literal(clock), rows[POSITIVE].cast("int8"), ibis.null("int8"))
-    decided = {at: timestamp_of(rows[AT]), predict.label.column: label, MATURED_AT: timestamp_of(final)}
-    return rows.select(*ids, **decided, **{name: rows[name] for name in own})
+    outcomes = outcomes_of(rows[AT], rows[POSITIVE], problem, clock=clock)
+    return rows.select(
+        *ids, **{time_column(problem): timestamp_of(rows[AT])}, **outcomes, **{name: rows[name] for name in own}
+    )
+
+
+def outcomes_of(
+    at: ibis.Value, positive: ibis.Value, problem: Deciding, *, clock: datetime | ibis.Value
+) -> dict[str, ibis.Value]:
+    """What is known of the outcomes of events: the label, and when it is final, by the names of their columns.
+
+    Args:
+        at: when they happened, in microseconds since 1970.
+        positive: of `canonical_events`; null: not known.
+    """
+    final = at + micros(final_after(problem.schema, problem.predict))
+    label = ibis.ifelse(final <= _literal(clock), positive.cast("int8"), ibis.null("int8"))
+    return {problem.predict.label.column: label, MATURED_AT: timestamp_of(final)}
 
 
 def asked_about(tables: Tables, problem: Deciding, at: datetime) -> ibis.Table:

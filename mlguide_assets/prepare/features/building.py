@@ -20,11 +20,18 @@ from mlguide_assets.define.references import check_references
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import data_clock
-from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
+from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows, outcomes_of
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
-from mlguide_assets.prepare.features.events import AT, canonical_events, instants_at, timestamp_of
+from mlguide_assets.prepare.features.events import (
+    AT,
+    POSITIVE,
+    canonical_events,
+    instants_at,
+    microseconds,
+    timestamp_of,
+)
 from mlguide_assets.prepare.features.instants import ANY, FEW, Instants
 from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
 from mlguide_assets.prepare.lake.lake import Lake
@@ -147,39 +154,29 @@ def resolved_from(lake: Lake, problem: Problem) -> Problem:
     return found
 
 
-def features_from(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | None = None) -> ibis.Table:
-    """`features_table` of every decision that the tables have.
+def features_from(
+    tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | ibis.Value | None = None
+) -> ibis.Table:
+    """Every decision that the tables have with its features, as of its own instant, in the order of time.
 
     Args:
         problem: resolved.
-        clock: of the data; default: `clock_of` these tables.
-    """
-    return features_table(tables, decisions_of(tables, problem, clock=clock), problem)
-
-
-def features_table(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
-    """Every decision with its features, as of its own instant, in the order of time.
-
-    Args:
-        rows: of `decisions_of`.
-        problem: resolved.
+        clock: of the data; default: `clock_of` these tables. Of events, it may be an expression.
 
     Returns:
         Keys, label (1, 0, or null while it has not matured), `matured_at`, and the features of `features_of(problem)`.
     """
-    return features_of_all(tables, rows, problem).order_by(*problem.decision.order)
+    now = clock_of(tables, problem) if clock is None else clock
+    return features_of_all(tables, problem, clock=now).order_by(*problem.decision.order)
 
 
-def features_of_all(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
-    """`features_table` in any order."""
+def features_of_all(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | ibis.Value) -> ibis.Table:
+    """`features_from` in any order."""
     if not isinstance(problem.predict, PredictEvent):
-        return features_of_some(tables, rows, problem)
-    decision, label = problem.decision, problem.label.column
+        return features_of_some(tables, decision_rows(tables, problem, clock=clock), problem)
     found = decision_features(tables, problem)
-    outcomes = rows.select(*decision.keys, label, MATURED_AT)
-    found = found.drop(*(name for name in (label, MATURED_AT) if name in found.columns))
-    # A key may be stated that is not unique: then the rows side by side would multiply.
-    return _arranged(found.inner_join(outcomes.distinct(), decision.keys), problem)
+    outcomes = outcomes_of(microseconds(found[problem.decision.time]), found[POSITIVE], problem, clock=clock)
+    return _arranged(found.mutate(**outcomes), problem)
 
 
 def features_of_some(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:

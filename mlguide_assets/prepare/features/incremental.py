@@ -50,7 +50,9 @@ def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     chosen = plan(_inputs(lake, problem, rows, calendar, clock), current(lake, problem.features_table))
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root):
-            features = _computed(lake, problem, tables, rows, calendar, chosen.stale, chosen.inputs.keys(), scratch)
+            features = _computed(
+                lake, problem, tables, rows, calendar, clock, chosen.stale, chosen.inputs.keys(), scratch
+            )
         yield Partitions(features, chosen.inputs, kept=chosen.kept)
 
 
@@ -135,6 +137,7 @@ def _computed(
     tables: Mapping[str, ibis.Table],
     rows: ibis.Table,
     calendar: Calendar,
+    clock: datetime,
     stale: list[str],
     every: Any,
     scratch: Path,
@@ -144,7 +147,7 @@ def _computed(
         return {}
     time = problem.decision.time
     if len(stale) == len(every):
-        features = features_of_all(tables, rows, problem)
+        features = features_of_all(tables, problem, clock=clock)
     else:
         asked = rows.filter(calendar.among(rows[time], stale))
         features = features_of_some(tables, lake.engine.stored(asked, scratch / "asked.parquet"), problem)

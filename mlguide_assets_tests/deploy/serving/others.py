@@ -21,7 +21,7 @@ from mlguide_assets.prepare.features.building import (
     DECLARATIONS,
     decisions_of,
     declared_features,
-    features_table,
+    features_from,
     resolved_from,
     tables_of,
 )
@@ -74,7 +74,7 @@ class OtherHouse:
         lake.write("decisions", decisions_of(tables, stated))
         lake.write(DECLARATIONS, declared_features(tables, lake.read("decisions"), stated))
         house = cls(home, resolved_from(lake, stated), lake)
-        lake.write(stated.features_table, features_table(tables, lake.read("decisions"), house.problem))
+        lake.write(stated.features_from, features_from(tables, house.problem))
         house._promote()
         house._publish()
         return house

@@ -22,7 +22,7 @@ from mlguide_assets.prepare.features.building import (
     decisions_of,
     declarations_of,
     declared_features,
-    features_table,
+    features_from,
     resolved,
     resolved_from,
     tables_of,
@@ -51,7 +51,7 @@ class Built:
         self.decisions = lake.read("decisions")
         lake.write(DECLARATIONS, declared_features(self.tables, self.decisions, problem))
         self.problem = resolved_from(lake, problem)
-        lake.write("features", features_table(self.tables, self.decisions, self.problem))
+        lake.write("features", features_from(self.tables, self.problem))
         self.features = lake.read("features")
 
 

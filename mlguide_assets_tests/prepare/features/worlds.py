@@ -12,9 +12,8 @@ import ibis
 from hypothesis import strategies as st
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.duckdb.connection import connect
-from mlguide_assets.prepare.features.building import features_table
+from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
 
@@ -105,8 +104,7 @@ class World:
         tables = {"user_profiles": users, "email_content": emails, "user_emails": duck.table("sends")}
         # By the newest delivery, whatever the days before it have: most of these worlds are a few sends.
         newest = tables["user_emails"].delivered_at.max().as_scalar()
-        rows = decision_rows(tables, self.problem, clock=newest)
-        self._features = ibis.to_sql(features_table(tables, rows, self.problem), dialect="duckdb")
+        self._features = ibis.to_sql(features_from(tables, self.problem, clock=newest), dialect="duckdb")
         states = (entity_state(tables, self.problem, noun, ASKED) for noun in ("user", "email"))
         pairs = features_of_choices(*states, self.problem)
         self._pairs = ibis.to_sql(pairs, dialect="duckdb")
