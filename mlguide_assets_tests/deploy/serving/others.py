@@ -74,7 +74,7 @@ class OtherHouse:
         lake.write("decisions", decisions_of(tables, stated))
         lake.write(DECLARATIONS, declared_features(tables, lake.read("decisions"), stated))
         house = cls(home, resolved_from(lake, stated), lake)
-        lake.write(stated.features_from, features_from(tables, house.problem))
+        lake.write(stated.features_table, features_from(tables, house.problem))
         house._promote()
         house._publish()
         return house

@@ -64,7 +64,7 @@ def test_nothing_but_the_engine_names_files_to_duckdb() -> None:
     root = Path(mlguide_assets.__file__).parent
     naming = re.compile(r"\.read_(parquet|csv)\(")
     files = [path for path in root.rglob("*.py") if naming.search(path.read_text(encoding="utf-8"))]
-    assert files == [root / "prepare" / "engine.py"]
+    assert files == [root / "prepare" / "duckdb" / "connection.py"]
 
 
 def test_a_query_that_takes_long_draws_no_progress_bar_on_standard_output(duck: Any) -> None:
