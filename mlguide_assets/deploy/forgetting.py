@@ -23,8 +23,8 @@ from mlguide_assets.prepare.forgetting.database_erasing import erase_from_databa
 from mlguide_assets.prepare.forgetting.erasing import Erasure, overwrite
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten
 from mlguide_assets.prepare.hosts.run_lock import run_lock
+from mlguide_assets.prepare.hosts.scratch import SCRATCH
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.lake.session import SCRATCH
 from mlguide_assets.settings import Home
 
 Report = Callable[[str], None]

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis
@@ -19,6 +18,7 @@ from mlguide_assets.deploy.gate.parity import Parity, feature_parity
 from mlguide_assets.deploy.gate.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import LostVersionError, Registry
+from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.intervals import Estimate
@@ -49,8 +49,8 @@ def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], ta
         version: the row that registration gave.
     """
     registry, before = registry_of(home, problem), champion(home.bundles(problem.key))
-    with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
-        candidate = registry.fetch(version["version"], Path(folder))
+    with scratch_folder(home.root, "A registered version") as folder:
+        candidate = registry.fetch(version["version"], folder)
         facts = load_facts(candidate)
         comparison = _comparison(home, registry, before, version, model_name(facts), tables, problem)
         return _evidence(candidate, facts, comparison, before, version, tables, lake, problem)
@@ -71,8 +71,8 @@ def _comparison(
     scored = tables.test_predictions.select(*keys, "label", **{CHALLENGER: tables.test_predictions[model]})
     rows = scored.inner_join(tables.features.drop(problem.label.column, "matured_at"), keys)
     test = rows.order_by(*problem.decision.order).to_pyarrow()
-    with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
-        return compare_with_champion(test, before.version, _past(registry, before, Path(folder)), problem)
+    with scratch_folder(home.root, "A registered version") as folder:
+        return compare_with_champion(test, before.version, _past(registry, before, folder), problem)
 
 
 def _past(registry: Registry, before: Bundle, folder: Path) -> Past:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
@@ -42,6 +41,7 @@ from mlguide_assets.deploy.registry.registry import LostVersionError, Registry
 from mlguide_assets.deploy.registry.reproduction import keep_inputs
 from mlguide_assets.deploy.routing import published_canary
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.hosts.shared_files import fetch_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
@@ -206,8 +206,8 @@ def export(
     Raises:
         UnscorableError: it needs a feature that the problem no longer has.
     """
-    with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
-        candidate = registry.fetch(version, Path(folder))
+    with scratch_folder(home.root, "A registered version") as folder:
+        candidate = registry.fetch(version, folder)
         refuse_unscorable(candidate, version, lake, problem)
         facts = load_facts(candidate)
         own = f"{model_name(facts)}_"

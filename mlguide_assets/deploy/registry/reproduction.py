@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlguide_assets.define.loading import parse_problem
@@ -19,6 +18,7 @@ from mlguide_assets.deploy.registry.promises import TEST_PREDICTIONS, learned_on
 from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList
+from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home
@@ -63,8 +63,8 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
     if version not in known:
         raise InputError(f"The registry has no version {version} (versions: {', '.join(known) or 'none yet'}).")
     _refuse_forgotten(home, problem, version)
-    with TemporaryDirectory(dir=home.root, prefix=".reproduce-") as folder:
-        then = registry.fetch(version, Path(folder) / "then")
+    with scratch_folder(home.root, "What is trained again") as folder:
+        then = registry.fetch(version, folder / "then")
         facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
         recipe, lineage = load_recipe(then), Lineage.from_json(facts["lineage"])
         trainer = facts.get("trainer", "in_memory")
@@ -75,7 +75,7 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
             candidate = train_candidate(
                 features, its_problem, recipe, report, plans, trainer=trainer, distributed=distributed, scratch=scratch
             )
-        now = Path(folder) / "now"
+        now = folder / "now"
         save_candidate(candidate, its_problem, lineage, now)
         equal = {name: _same(then / name, now / name) for name in _compared(then)}
     metrics = {each.name: each for each in _metrics(candidate, registry.metrics(version), model_name(facts))}

@@ -27,6 +27,7 @@ from mlguide_assets.experiment.canary.record import (
 from mlguide_assets.experiment.publishing import publish_canary
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.hosts.host_lock import locked_on_all_hosts
+from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -236,9 +237,6 @@ def _note_end(lake: Lake, run_id: str) -> None:
 
 def _lost_feature(home: Home, lake: Lake, problem: Problem, version: str) -> str | None:
     """A feature that the version needs and the problem no longer has, if any; what is lost of itself says none."""
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
     from mlguide_assets.deploy.bundle import bundled_versions
     from mlguide_assets.deploy.gate.scorable import lost_feature
     from mlguide_assets.deploy.registry.registration import registry_of
@@ -247,9 +245,9 @@ def _lost_feature(home: Home, lake: Lake, problem: Problem, version: str) -> str
     bundles = home.bundles(problem.key)
     if version in bundled_versions(bundles):
         return lost_feature(bundles / version, lake, problem)
-    with TemporaryDirectory(dir=home.root, prefix=".canary-") as folder:
+    with scratch_folder(home.root, "A registered version") as folder:
         try:
-            return lost_feature(registry_of(home, problem).fetch(version, Path(folder)), lake, problem)
+            return lost_feature(registry_of(home, problem).fetch(version, folder), lake, problem)
         except LostVersionError:
             return None
 

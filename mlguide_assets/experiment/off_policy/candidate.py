@@ -27,6 +27,7 @@ from mlguide_assets.deploy.gate.scorable import lost_feature
 from mlguide_assets.deploy.plan.propensities import Scores, propensities
 from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, followed, policy_value
+from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.arrays import Floats
@@ -66,10 +67,8 @@ def value_of_version(
     Raises:
         LostVersionError: the registry has no such version, or has lost its files.
     """
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(dir=home.root, prefix=".value-") as folder:
-        candidate = registry_of(home, problem).fetch(version, Path(folder))
+    with scratch_folder(home.root, "A registered version") as folder:
+        candidate = registry_of(home, problem).fetch(version, folder)
         return value_of_model(candidate, version, lake, problem, decisions, against=against)
 
 

@@ -28,6 +28,7 @@ from mlguide_assets.deploy.gate.recorded_criteria import record_criterion
 from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import end, record_models
+from mlguide_assets.prepare.hosts.scratch import SCRATCH
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
@@ -101,7 +102,7 @@ def test_a_promotion_installs_the_model_that_was_registered(empty: House) -> Non
     matrix = np.zeros((1, len(empty.trained.model.encoding.names)), np.float32)
     np.testing.assert_array_equal(load_model(current.folder).predict(matrix), empty.trained.model.predict(matrix))
     assert empty.alias() == "1"
-    assert not list(empty.home.root.glob(".export-*"))
+    assert not list(empty.home.root.glob(f"{SCRATCH}*"))
 
 
 def test_a_refusal_leaves_the_champion(house: House) -> None:
