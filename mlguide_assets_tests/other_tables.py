@@ -52,6 +52,19 @@ PAYMENTS: dict[str, Any] = {
     "costs": {"missed": 50.0, "false_alarm": 2.0},
 }
 
+PAYERS: dict[str, Any] = {
+    **PAYMENTS,
+    "tables": {
+        **PAYMENTS["tables"],
+        "payments": {
+            **PAYMENTS["tables"]["payments"],
+            "of": {"payer": "from", "payee": "to", "shop": "shop"},
+        },
+    },
+    "features": {"declared": {"payments_7d": {"count": "payment", "by": "payer", "within": "7d"}}},
+}
+"""Whoever pays and is paid has a card, as the ids may say; no table says so."""
+
 ORDERS: dict[str, Any] = {
     **{key: PAYMENTS[key] for key in ("statement", "hypothesis", "history_start", "evaluation", "gate", "costs")},
     "name": "orders",

@@ -28,6 +28,7 @@ def as_values(reach: Reach, done: Forgetting) -> dict[str, Any]:
         "problems": [{**each.__dict__, "found": each.found} for each in done.problems],
         "other_files": done.other_files,
         "namesakes": [{"problem": each.problem.key, "entity": each.entity.noun} for each in reach.namesakes],
+        "possible_roles": list(reach.roles),
         "untouched": list(reach.untouched),
     }
 
@@ -72,11 +73,21 @@ def _learned(removal: Removal, home: Home, *, is_only: bool) -> Iterator[str]:
 
 
 def _not_reached(reach: Reach, home: Home) -> Iterator[str]:
+    for noun in reach.roles:
+        yield _role(noun, reach, home)
     for each in reach.namesakes:
         yield _namesake(each, reach, home)
     named = {each.problem.key for each in reach.namesakes}
     if without := [key for key in reach.untouched if key not in named]:
         yield f"Untouched, since it is in none of their tables: {', '.join(without)}."
+
+
+def _role(noun: str, reach: Reach, home: Home) -> str:
+    erasure, key = reach.targets[0].erasure, reach.targets[0].problem.key
+    return home.commands(
+        f"Untouched: {noun} {erasure.key}. All ids of {noun} are ids of {erasure.entity.noun}. If they are the same, "
+        f"'mlguide forget --problem {key} --{noun} {shlex.quote(str(erasure.key))}' removes it there."
+    )
 
 
 def _namesake(same: SameEntity, reach: Reach, home: Home) -> str:

@@ -13,6 +13,7 @@ from mlguide_assets.deploy.forgetting import Target
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
+from mlguide_assets.prepare.forgetting.other_roles import possible_roles
 from mlguide_assets.prepare.forgetting.same_entities import SameEntity, namesakes, same_entities
 from mlguide_assets.prepare.forgetting.similar_ids import ids_around
 from mlguide_assets.prepare.lake.lake import Lake
@@ -26,11 +27,13 @@ class Reach:
     Attributes:
         targets: the entity in each problem that has it, that of the problem that was named first.
         namesakes: what is only called the same, in other problems: it may be another thing that has the same id.
+        roles: entities of the first problem that may be the same in another role; see `possible_roles`.
         untouched: keys of the problems that are left as they are, those of the namesakes among them.
     """
 
     targets: tuple[Target, ...]
     namesakes: tuple[SameEntity, ...]
+    roles: tuple[str, ...]
     untouched: tuple[str, ...]
 
     @property
@@ -63,9 +66,11 @@ def find_reach(home: Home, problem: Problem, noun: str, given: str) -> Reach:
     around = frozenset[str]().union(*(ids_around(_lake(home, each), each.entity, key) for each, key in keys))
     targets = tuple(Target(each.problem, Erasure(each.entity, key, around)) for each, key in keys)
     reached = {each.problem.key for each in targets}
+    own = [each.entity for each in (named, *others) if each.problem.key == problem.key]
     return Reach(
         targets,
         tuple(namesakes([named, *others], problems.values())),
+        tuple(possible_roles(_lake(home, named), problem, own, keys[0][1])),
         tuple(key for key in problems if key not in reached),
     )
 

@@ -14,7 +14,7 @@ from mlguide_assets.define.loading import current_problem, dump_problem
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
-from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
+from mlguide_assets_tests.other_tables import ORDERS, PAYERS, PAYMENTS, problem_of
 
 
 @pytest.fixture
@@ -145,3 +145,19 @@ def test_where_all_ids_are_numbers_a_text_is_none_of_them(several: Home) -> None
     assert find_reach(several, current_problem(several), "card", "c-1").problems == ("cards",)
     targets = find_reach(several, current_problem(several), "card", "1").targets
     assert [each.erasure.key for each in targets] == ["1", 1]
+
+
+def test_the_id_in_another_role_is_named_with_the_command_that_removes_it_there(tmp_path: Path) -> None:
+    home, problem = Home(tmp_path / "home"), problem_of(PAYERS, tmp_path / "bank")
+    home.problems.mkdir(parents=True)
+    for file in (home.problems / f"{problem.key}.yaml", home.active_problem):
+        file.write_text(dump_problem(problem))
+    lake = Lake(home.lake(problem.key))
+    lake.write("cards", pa.table({"card": [1, 2, 3]}))
+    lake.write("payments", pa.table({"from": [1, 2], "to": [2, 3], "shop": [9, 9]}))
+    code, text = forget(home, "--card", "1", "--yes")
+    assert code == 0
+    assert "Untouched: payer 1. All ids of payer are ids of card." in text
+    assert f"mlguide forget --home {home.root} --problem cards --payer 1" in text
+    assert forget(home, "--problem", "cards", "--payer", "1", "--yes")[0] == 0
+    assert lake.read_arrow("payments")["from"].to_pylist() == [2]
