@@ -159,5 +159,6 @@ def test_the_id_in_another_role_is_named_with_the_command_that_removes_it_there(
     assert code == 0
     assert "Untouched: payer 1. All ids of payer are ids of card." in text
     assert f"mlguide forget --home {home.root} --problem cards --payer 1" in text
-    assert forget(home, "--problem", "cards", "--payer", "1", "--yes")[0] == 0
+    code, text = forget(home, "--problem", "cards", "--payer", "1", "--yes")
+    assert code == 0, text
     assert lake.read_arrow("payments")["from"].to_pylist() == [2]

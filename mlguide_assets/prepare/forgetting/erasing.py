@@ -89,6 +89,8 @@ class Erasure:
         file = pq.ParquetFile(source)
         names = [field.name for field in file.schema_arrow if _is_text(field.type)]
         column = self.entity.column_in(table, file.schema_arrow.names)
+        if column is None and not names:
+            return False
         looked_at = file.iter_batches(columns=[column] if column else names)
         if all(self.without_rows(table, batch).equals(batch) for batch in looked_at):
             return False

@@ -27,7 +27,9 @@ def rewrite(table: str, change: Change, change_notes: ChangeNotes | None, change
     def rewritten(before: History) -> History:
         named = before.files
         for name, key, path in files.each(before, seen):
-            if successor := _successor(files, table, key, path, change, store=name in named):
+            successor = _successor(files, table, key, path, change, store=name in named)
+            # Of the same content and so of the same name, it is the file: it must not go with what was changed.
+            if successor is not None and successor.file != name:
                 successors[name] = successor
             seen.add(name)
         after = before.exchanged(successors)

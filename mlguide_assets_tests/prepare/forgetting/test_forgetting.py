@@ -68,6 +68,11 @@ def test_mentions_are_blanked_and_nothing_else(text: bytes, blanked: bytes) -> N
     assert Erasure(USER, 123).blanked_bytes(text) == blanked
 
 
+def test_a_table_of_numbers_that_names_no_user_is_not_written_again(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"shop": [5, 6], "rain": [0.5, 5.0]}), tmp_path / "weather.parquet")
+    assert not Erasure(USER, 5).erase_parquet("weather", tmp_path / "weather.parquet", tmp_path / "new.parquet")
+
+
 def test_a_text_key_is_taken_as_it_is_written() -> None:
     assert Erasure(USER, "a.b").blanked('"user_id": "a.b", "user_id": "aXb"') == '"user_id": "-1 ", "user_id": "aXb"'
 

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import quoted
-from mlguide_assets.prepare.lake.data_files import Partitions, Query
+from mlguide_assets.prepare.lake.data_files import Partitions, Query, write_arrow
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets_tests.prepare.lake.tables import numbers, values
@@ -51,6 +52,18 @@ def test_rewriting_a_partition_with_its_content_changes_nothing(lake: Lake) -> N
     lake.write_partition("t", "2024-01-01", numbers(1))
     before = lake.write_partition("t", "2024-01-02", numbers(2))
     assert lake.write_partition("t", "2024-01-01", numbers(1)) == before
+
+
+def test_a_file_that_is_written_again_as_it_was_stays(lake: Lake) -> None:
+    """It has the name of its content, and what was changed is removed."""
+
+    def same(source: Path, target: Path) -> bool:
+        write_arrow(pq.read_table(source), target)
+        return True
+
+    lake.write("t", numbers(1, 2))
+    lake.rewrite("t", same)
+    assert values(lake) == [1, 2]
 
 
 def test_partitions_of_equal_content_are_kept_apart(lake: Lake) -> None:
