@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlguide_assets.console.terminal import screen
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.experiment.analysis.design import Design, Guardrail, Kind
 from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck, p_text
 from mlguide_assets.experiment.analysis.skewness import BLOCK_SKEW

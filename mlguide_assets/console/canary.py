@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 from mlguide_assets.console.terminal import print_json, screen
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.held_challenger import experiments_that_hold
 from mlguide_assets.deploy.gate.history import canaries
 from mlguide_assets.deploy.gate.override import person
+from mlguide_assets.english import counted
 from mlguide_assets.experiment.canary.day import stop_canary
 from mlguide_assets.experiment.canary.ratio_words import ratio_in_words
 from mlguide_assets.experiment.canary.record import Progress, canary_steps, last_canary

@@ -6,9 +6,9 @@ from typing import Any
 
 from mlguide_assets.console.progress import reporting
 from mlguide_assets.console.terminal import console, print_json, screen
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.checking import Check, Decisions, check_problem

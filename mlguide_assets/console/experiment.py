@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from typing import Any
 
 from mlguide_assets.console.terminal import print_json, screen
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.override import person
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
 from mlguide_assets.experiment.publishing import publish_routes

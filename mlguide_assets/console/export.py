@@ -11,9 +11,9 @@ import ibis
 from mlguide_assets.console.export_folder import Format, export_folder
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.batch import per_scoring_day, reached_days
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts.refused_runs import REFUSED
 from mlguide_assets.prepare.files import disk_reason

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mlguide_assets.console.forget_reach import Reach
-from mlguide_assets.define.decision import counted, with_article
 from mlguide_assets.deploy.forgetting import Forgetting, Removal
+from mlguide_assets.english import counted, with_article
 from mlguide_assets.prepare.forgetting.same_entities import SameEntity
 from mlguide_assets.prepare.sources.reading import describe
 from mlguide_assets.settings import Home

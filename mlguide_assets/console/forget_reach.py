@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mlguide_assets.define.decision import with_article
 from mlguide_assets.define.loading import problems_of_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Target
+from mlguide_assets.english import with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import Entity, Key

@@ -10,9 +10,9 @@ from mlguide_assets.console.out import check_out
 from mlguide_assets.console.progress import reporting
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.conversion import convert, is_old_form
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import anchored, parse_problem
 from mlguide_assets.define.secrets import MASK, shown_address
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem

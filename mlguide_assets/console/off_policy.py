@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from mlguide_assets.console.terminal import console, print_json, screen
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.experiment.off_policy.estimators import DM, DR, IPS, SNIPS, Value
 from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
 from mlguide_assets.experiment.off_policy.reading import LogFile, ReadLog, read_log

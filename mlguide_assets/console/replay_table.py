@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.retrain.replay.outcome import Outcome, in_words, worth_in_words
 from mlguide_assets.retrain.replay.scenario import Scenario
 

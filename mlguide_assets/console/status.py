@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from mlguide_assets.define.changing import changing_warnings
-from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
 from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.gate.history import canaries, candidate_decision, last_decision, last_gate_decision
+from mlguide_assets.english import counted, plural
 from mlguide_assets.experiment.canary.record import running_canary
 from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.observe.alerts.alerting import book_of

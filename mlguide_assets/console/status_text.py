@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.drift.table import NO_DAY
 from mlguide_assets.settings import Home
 from mlguide_assets.train.evaluation.metrics import METRICS

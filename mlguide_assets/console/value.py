@@ -7,12 +7,12 @@ import pyarrow.compute as pc
 
 from mlguide_assets.console.off_policy import as_json, support_table, value_table
 from mlguide_assets.console.terminal import console, print_json, screen
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registry.registration import registry_of
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import actions_of, tables_of_actions
 from mlguide_assets.experiment.off_policy.candidate import ModelValue, value_of_version

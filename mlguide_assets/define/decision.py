@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from mlguide_assets.define.prediction import Predict, PredictEvent
 from mlguide_assets.define.schema import Schema
+from mlguide_assets.english import counted, plural, with_article
 
 CUT_OFF = "as_of"
 """The time of a decision about an entity at a cut-off."""
@@ -28,55 +29,6 @@ def id_column(noun: str) -> str:
     'user_id'
     """
     return f"{noun}_id"
-
-
-def plural(noun: str) -> str:
-    """Many of a noun, as English writes it.
-
-    >>> [plural(noun) for noun in ("user", "category", "pass", "day")]
-    ['users', 'categories', 'passes', 'days']
-    """
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
-
-
-def counted(number: float, noun: str) -> str:
-    """A number of things, as English writes it.
-
-    >>> counted(1, "row"), counted(1234, "row"), counted(0, "category"), counted(1.5, "day"), counted(7.0, "day")
-    ('1 row', '1,234 rows', '0 categories', '1.5 days', '7 days')
-    """
-    shown = f"{number:,g}" if number % 1 else f"{number:,.0f}"
-    return f"{shown} {noun if number == 1 else plural(noun)}"
-
-
-def agreeing(number: float, verb: str) -> str:
-    """The form of a verb that agrees with a number: `is` or `are`.
-
-    >>> [agreeing(number, verb) for number in (1, 2) for verb in ("is", "was", "has", "break")]
-    ['is', 'was', 'has', 'breaks', 'are', 'were', 'have', 'break']
-    """
-    if verb in _OF_MANY:
-        return verb if number == 1 else _OF_MANY[verb]
-    return f"{verb}s" if number == 1 else verb
-
-
-_OF_MANY = {"is": "are", "was": "were", "has": "have", "does": "do"}
-
-
-def with_article(noun: str) -> str:
-    """One of a noun, with the article that its sound asks for.
-
-    >>> [with_article(noun) for noun in ("send", "offer", "user", "hour")]
-    ['a send', 'an offer', 'a user', 'an hour']
-    """
-    vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(_AS_CONSONANT)
-    return f"an {noun}" if vowel or noun.lower().startswith(_SILENT) else f"a {noun}"
-
-
-_AS_CONSONANT = ("uni", "us", "ut", "eu", "one")
-_SILENT = ("hour", "heir", "honest", "honor", "honour")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from mlguide_assets.define.conditions import check_comparisons
 from mlguide_assets.define.contracts import Rule
-from mlguide_assets.define.decision import Decision, decision_of, final_after, plural, with_article
+from mlguide_assets.define.decision import Decision, decision_of, final_after
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.operations import Retraining, Serving, Watching
@@ -24,6 +24,7 @@ from mlguide_assets.define.rules import check_rules, rules_in_force
 from mlguide_assets.define.schema import ColumnKind, Schema, Strict, Table, TableName
 from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY, AnySimulator, SimulatorSource, Source
 from mlguide_assets.define.training import Behaviour, Costs, Evaluation, Leakage, Metric, Training, Tuning
+from mlguide_assets.english import plural, with_article
 
 
 class Problem(Strict):

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.values import Share
+from mlguide_assets.english import agreeing, counted
 
 
 class Gate(Strict):

@@ -3,10 +3,11 @@
 import difflib
 from collections.abc import Iterable
 
-from mlguide_assets.define.decision import TAKEN, counted, decision_of
+from mlguide_assets.define.decision import TAKEN, decision_of
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
+from mlguide_assets.english import counted
 
 
 def check_references(schema: Schema, predict: Predict, features: Features) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.values import Duration, Share
+from mlguide_assets.english import counted
 
 
 class Metric(Strict):

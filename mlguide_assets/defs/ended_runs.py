@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.secrets import addresses_in_environment, masked
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.hosts.database import database_refusal
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, problems_of_home
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.hosts.shared_problems import fetch_problems
 from mlguide_assets.settings import Home, LakePlace
 

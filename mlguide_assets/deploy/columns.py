@@ -1,7 +1,8 @@
 """What the columns of this stage's tables mean, table by table."""
 
-from mlguide_assets.define.decision import Decision, id_column, plural, with_article
+from mlguide_assets.define.decision import Decision, id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural, with_article
 
 COLUMNS = {
     "registered_model": {

@@ -7,11 +7,11 @@ the champion is another matter: it follows whatever is in production, and what d
 from collections.abc import Mapping
 from datetime import date
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.policies import MODEL_POLICIES
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, pointed_version
 from mlguide_assets.deploy.gate.decision_lock import decision_lock
+from mlguide_assets.english import counted
 from mlguide_assets.experiment.ledger import record_models
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started

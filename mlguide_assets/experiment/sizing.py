@@ -11,8 +11,8 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
 from mlguide_assets.experiment.analysis.design import MINIMUM_EVENTS

@@ -13,11 +13,11 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.conditions import fault_of_values
-from mlguide_assets.define.decision import counted, with_article
 from mlguide_assets.define.documents import parse_document
 from mlguide_assets.define.loading import experiment_file
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind, Strict
+from mlguide_assets.english import counted, with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.salts import is_reserved
 from mlguide_assets.experiment.sections import (

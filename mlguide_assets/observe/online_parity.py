@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.log.prediction_log import CHALLENGER, CHAMPION, FALLBACK, ROUTED
 from mlguide_assets.deploy.online_store.publishing import pinned_publications, published_from
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.rows import column_of
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing

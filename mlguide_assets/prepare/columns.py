@@ -1,7 +1,8 @@
 """What the columns of this stage's tables mean, table by table: one name may mean another thing elsewhere."""
 
-from mlguide_assets.define.decision import id_column, with_article
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import with_article
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import state_features, time_names

@@ -11,8 +11,9 @@ from functools import partial
 
 import ibis
 
-from mlguide_assets.define.decision import counted, id_column
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.features.building import decisions_of, tables_of
 from mlguide_assets.prepare.features.compiling import is_kept_before_known

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.alerts.alerting import IN_A_ROW, lasting
 from mlguide_assets.observe.drift.table import VOLUME, WHOLE_DAY
 from mlguide_assets.prepare.features.catalogue import features_of

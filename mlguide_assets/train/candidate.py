@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.decision import agreeing, counted, id_column, with_article
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted, with_article
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
 from mlguide_assets.train.evaluation.metrics import calibration_bins, expected_calibration_error

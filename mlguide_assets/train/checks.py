@@ -1,7 +1,7 @@
 """The names and meanings of the checks around training, apart from the code that makes them: a name loads nothing."""
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 
 LEAKAGE_ALARMS = {
     "no_id_like_features": "No feature names the row, its time or an entity instead of describing it.",

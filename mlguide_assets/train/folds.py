@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.define.decision import Decision, agreeing, counted
+from mlguide_assets.define.decision import Decision
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times

@@ -10,8 +10,8 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 
 Times = npt.NDArray[np.datetime64]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.define.decision import agreeing, counted, with_article
+from mlguide_assets.english import agreeing, counted, with_article
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
 from mlguide_assets_tests.samples import PROBLEM, sample_problem

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlguide_assets import markdown as md
-from mlguide_assets.define.decision import agreeing, counted, plural, with_article
 from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
@@ -14,6 +13,7 @@ from mlguide_assets.deploy.gate.criteria import criteria_table
 from mlguide_assets.deploy.gate.history import ROLLED_BACK
 from mlguide_assets.deploy.registry.promises import promise
 from mlguide_assets.deploy.serving.phrases import outcome_in_words
+from mlguide_assets.english import agreeing, counted, plural, with_article
 from mlguide_assets.train.evaluation.fairness import LARGEST_DIFFERENCE
 from mlguide_assets.train.evaluation.metrics import METRICS
 from mlguide_assets.train.evaluation.slices import ALL_ROWS, GAP

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from mlguide_assets import markdown
 from mlguide_assets.define.contracts import IS_NOT_EMPTY
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.gate.parity import Parity
+from mlguide_assets.english import counted
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.missing import with_finite_numbers
 from mlguide_assets.train.evaluation.fairness import LARGEST_DIFFERENCE

@@ -7,10 +7,11 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
 from mlguide_assets.deploy.routing import ELIGIBLE
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.state_columns import state_features

@@ -27,11 +27,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import Decision, counted, plural
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.policies import MODEL_POLICIES, POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.plan.actions import generic_action
 from mlguide_assets.deploy.plan.policies import PER_POLICY, followed_policies
 from mlguide_assets.deploy.plan.propensities import Scores, mixed, propensities
+from mlguide_assets.english import counted, plural
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.statistics.arrays import Flags, Floats

@@ -7,10 +7,10 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.policies import MODEL_POLICIES, POLICIES, Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.plan.choices import BEST, EXPLORE
+from mlguide_assets.english import agreeing, counted
 
 FALSE_ALARM = 1e-6
 """How often a right plan may look wrong: once in three thousand years of days."""

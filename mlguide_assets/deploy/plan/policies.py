@@ -18,8 +18,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.policies import POLICIES, Policies, Policy
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import draw_share_column

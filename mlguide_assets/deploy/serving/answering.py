@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from mlguide_assets.define.decision import Decision, plural
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.deploy.log.prediction_log import BASE_RATE, CHAMPION, FAILED, WHAT_IF
 from mlguide_assets.deploy.online_store.store import Id, Snapshot
 from mlguide_assets.deploy.plan.actions import generic_action, random_action
 from mlguide_assets.deploy.routing import ELIGIBLE, Met, Route, met_by
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.request import PredictionRequest, ResolvedRequest, Slot
+from mlguide_assets.english import plural
 
 Reasons = list[dict[str, Any]]
 

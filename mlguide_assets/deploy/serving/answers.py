@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.serving.phrases import outcome_in_words
 from mlguide_assets.deploy.serving.types import list_of, record
+from mlguide_assets.english import plural
 
 
 def _as_utc(instant: datetime) -> datetime:

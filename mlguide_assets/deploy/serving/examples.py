@@ -6,13 +6,14 @@ from types import MappingProxyType
 from typing import Any
 
 from mlguide_assets.define.contracts import OneOf
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.online_store.store import Id, Publication
 from mlguide_assets.deploy.serving.instants import now_of
 from mlguide_assets.deploy.serving.request import PredictionRequest
+from mlguide_assets.english import plural
 
 _VALUES: dict[ColumnKind, Any] = {"number": 12.5, "integer": 3, "flag": False, "category": "a", "text": "a text"}
 _ANYBODY: tuple[Id, ...] = (1, 5, 100)

@@ -11,12 +11,12 @@ from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.log.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.operations import AccessLog, Metrics
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.request import RefusedError
+from mlguide_assets.english import agreeing, counted
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

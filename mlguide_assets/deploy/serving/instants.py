@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.serving.request import RefusedError
+from mlguide_assets.english import counted
 from mlguide_assets.instants import now_utc
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Row, Snapshot
 from mlguide_assets.deploy.serving.answers import Utc
 from mlguide_assets.deploy.serving.types import record
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
 

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from mlguide_assets.define.decision import Decision, id_column, plural
+from mlguide_assets.define.decision import Decision, id_column
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.types import list_of, record
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.wording import CALENDAR
 

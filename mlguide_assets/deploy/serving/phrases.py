@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mlguide_assets.define.conditions import kind_of
-from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import ColumnLabel, PredictEvent
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.define.values import as_flag
+from mlguide_assets.english import counted, plural
 from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of
 from mlguide_assets.prepare.features.wording import CALENDAR, comparison_in_words, nth_newest, span_in_words
 

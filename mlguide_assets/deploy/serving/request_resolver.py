@@ -4,13 +4,14 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Id, Publication, Row, Snapshot
 from mlguide_assets.deploy.serving.examples import ids_of
 from mlguide_assets.deploy.serving.features import Case, FeaturePlan, Features, Values, microseconds
 from mlguide_assets.deploy.serving.instants import check_age, now_of, utc
 from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError, ResolvedRequest, Slot
+from mlguide_assets.english import plural
 
 
 class Resolver:

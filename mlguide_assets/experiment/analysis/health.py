@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.experiment.analysis.design import Design, Guardrail
 from mlguide_assets.experiment.analysis.results import HealthCheck, p_text
 from mlguide_assets.experiment.analysis.skewness import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.analysis.rows import find_arms

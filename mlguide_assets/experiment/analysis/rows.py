@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis.design import Design
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.promotion import Canary, CanaryMetric
+from mlguide_assets.english import counted
 from mlguide_assets.experiment.canary.ratio_words import ratio_in_words
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.experiment.off_policy.estimators import LOGGED, REPEATS, Value, estimate
 from mlguide_assets.experiment.off_policy.log import PolicyLog, Predictions
 from mlguide_assets.experiment.off_policy.support import Diagnostics, diagnose, refusal

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.off_policy.context_columns import codes_of, context_columns, context_of
 from mlguide_assets.experiment.off_policy.log import PolicyLog, Predictions

@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.alerts.alert import PERFORMANCE_DROP, PERFORMANCE_GAP, Alert, drift_key
 from mlguide_assets.observe.alerts.book import AlertBook, Delivery

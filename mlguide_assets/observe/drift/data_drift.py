@@ -12,9 +12,9 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
 from mlguide_assets.observe.drift.domain_classifier import Separation, classifier_of

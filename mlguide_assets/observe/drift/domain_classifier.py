@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.decision import Decision, counted
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
+from mlguide_assets.english import counted
 from mlguide_assets.observe.drift.quality import Finding, Level
 from mlguide_assets.observe.drift.reports import window_of_test
 from mlguide_assets.observe.rows import rows_of_days, rows_of_some_units

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.drift.quality import Finding, check_categories, check_nulls, null_share, unseen_share
 from mlguide_assets.observe.drift.verdict import ColumnMeasures, ColumnResult, DriftVerdict, conclude
 from mlguide_assets.statistics.arrays import Floats

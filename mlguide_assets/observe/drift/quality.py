@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.statistics.two_sample import MIN_EXPECTED, share_p_value
 from mlguide_assets.train.reference.bins import Counts
 from mlguide_assets.train.reference.profile import ColumnProfile

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.drift.quality import Finding, Level
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.alerts.alert import ROWS_LOST, Alert
 from mlguide_assets.observe.freshness.landed import LANDED_DAYS

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.deploy.gate.history import ABORTED, CANARY, KEPT, PROMOTED, ROLLED_BACK, WAITING
+from mlguide_assets.english import counted
 from mlguide_assets.observe.page.markup import Html, folded, items, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.wording import State, badge, sentence, when, written

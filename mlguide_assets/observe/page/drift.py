@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.observe.drift.table import TOGETHER, TRAFFIC, VOLUME, WHOLE_DAY, is_tested
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag

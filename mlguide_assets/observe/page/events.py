@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.deploy.gate.history import ABORTED, CANARY, PROMOTED, ROLLED_BACK
+from mlguide_assets.english import counted
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import verdict_badge
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag

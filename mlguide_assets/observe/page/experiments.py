@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData

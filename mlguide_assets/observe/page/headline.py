@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlguide_assets.define.decision import counted, plural
+from mlguide_assets.english import counted, plural
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import last_verdicts, said_of

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import takewhile
 
-from mlguide_assets.define.decision import agreeing, counted, plural
 from mlguide_assets.deploy.gate.history import PROMOTED, ROLLED_BACK
+from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.observe.alerts.alerting import lasting
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.english import plural
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.scales import Scale, around

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import agreeing, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of
 from mlguide_assets.deploy.gate.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
 from mlguide_assets.deploy.gate.history import PROMOTED, rightful_champion
+from mlguide_assets.english import agreeing, plural
 from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.code_version import code_version
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.english import plural
 from mlguide_assets.observe.performance.performance import estimated, realised
 from mlguide_assets.observe.performance.unchanged_windows import MADE_FROM, Measurement, measured_where_changed
 from mlguide_assets.observe.performance.verdict import GAP_SCHEMA, VERDICTS_SCHEMA, check_performance, gap, trusted

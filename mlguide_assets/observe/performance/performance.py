@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 from mlguide_assets.observe.performance.tallies import Bins, exact, exact_expected
 from mlguide_assets.observe.performance.windows import Decided, Window, measured, spans, window_columns
 from mlguide_assets.statistics.arrays import Floats, Integers

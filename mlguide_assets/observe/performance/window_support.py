@@ -11,8 +11,8 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import agreeing, counted, plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.observe.performance.windows import day_numbers
 
 MOST_DAYS = 3650

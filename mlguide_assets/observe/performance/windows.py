@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import with_article
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import with_article
 from mlguide_assets.observe.performance.tallies import MEASURES, Bins
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import yaml
 
 from mlguide_assets.define.contracts import DecisionKey, Filled, NewestKnown, References, Rule, SetAside, Unique
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.schema import TableName
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts.validation import RuleResult
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from mlguide_assets.define.conditions import kind_of
-from mlguide_assets.define.decision import decision_of, plural
+from mlguide_assets.define.decision import decision_of
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import ColumnKind, Schema, TableName
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.wording import CALENDAR, comparison_in_words, nth_newest, span_in_words
 
 Kind = Literal["number", "category", "text"]

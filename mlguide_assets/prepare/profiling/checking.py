@@ -10,11 +10,11 @@ import ibis
 
 from mlguide_assets.define.changing import changing_warnings
 from mlguide_assets.define.contracts import WellTyped
-from mlguide_assets.define.decision import agreeing, counted, with_article
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
+from mlguide_assets.english import agreeing, counted, with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 import ibis
 
 from mlguide_assets.define.conditions import Asked, comparisons_of, kind_of
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.features.events import is_one_of
 
 _LOOKED_AT, _SHOWN = 1_000, 5

@@ -6,8 +6,8 @@ It says yes only where the rows show it: where others usually come again, and th
 import ibis
 from pydantic import TypeAdapter
 
-from mlguide_assets.define.decision import agreeing, counted, with_article
 from mlguide_assets.define.values import Duration
+from mlguide_assets.english import agreeing, counted, with_article
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, instants
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.roles import Source

@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.decision import counted, with_article
+from mlguide_assets.english import counted, with_article
 from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_last, instants
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome

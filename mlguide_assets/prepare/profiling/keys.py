@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import ibis
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
 from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS
 from mlguide_assets.prepare.profiling.nouns import (

@@ -4,8 +4,8 @@ which events an entity has in its future."""
 import math
 from collections.abc import Iterator
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.values import FLAGS
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
 from mlguide_assets.prepare.profiling.columns import ColumnProfile
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import ibis
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
 from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, number_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of

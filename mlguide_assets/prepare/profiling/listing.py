@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import ibis
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.oracle import FILE as TRUTH
 from mlguide_assets.prepare.sources.addresses import expand_variables

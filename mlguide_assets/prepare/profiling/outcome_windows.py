@@ -3,7 +3,7 @@
 import math
 from datetime import timedelta
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.candidates import first_and_last, instants
 from mlguide_assets.prepare.profiling.columns import ColumnProfile
 from mlguide_assets.prepare.profiling.drafting import DraftTable

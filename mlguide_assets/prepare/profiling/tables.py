@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,

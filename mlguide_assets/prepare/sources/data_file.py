@@ -12,8 +12,8 @@ from typing import Any
 import duckdb
 import ibis
 
-from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.values import FLAGS
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.sources.files import check_lines, open_table

@@ -13,8 +13,8 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.schema import TableName
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_csv, read_parquet
 from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv, refuse_equal_names

@@ -12,7 +12,6 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.contracts import NewestKnown
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
@@ -24,6 +23,7 @@ from mlguide_assets.define.sources import (
     PaymentSimulatorSource,
     SimulatorSource,
 )
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.gate.history import ABORTED, CANARY, GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
+from mlguide_assets.english import counted
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.observe.alerts.alert import ROLLBACK
 from mlguide_assets.observe.alerts.alerting import book_of

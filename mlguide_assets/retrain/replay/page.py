@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.page import page as report
 from mlguide_assets.observe.page.markup import Html, items, joined, paragraph, table, tag

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.documents import find_document, parse_document, shipped_names
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.sources import Live, SimulatorSource
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import start_of
 from mlguide_assets.experiment.specification import load_experiment

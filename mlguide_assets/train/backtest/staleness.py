@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
 from mlguide_assets.train.backtest.history import DAY, FoldScores, History, Report, replicated

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Direction
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.building import clock_of, features_from
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.behaviour.interventions import feature_called, noun_of, raised

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import EventTable
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.catalogue import Feature, event_of, features_of
 from mlguide_assets.prepare.features.comparing import LARGEST, floats
 from mlguide_assets.prepare.features.events import canonical_events, comparison, kind_at, micros, with_paths

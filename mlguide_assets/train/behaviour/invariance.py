@@ -6,8 +6,9 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import agreeing, counted, id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.features.catalogue import event_of
 from mlguide_assets.train.behaviour.results import Behaviour, example_of, share_of

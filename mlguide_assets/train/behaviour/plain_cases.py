@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import Decision, counted, plural
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted, plural
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, ratio_of, share_of
 from mlguide_assets.train.behaviour.samples import (

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.building import clock_of
 from mlguide_assets.train.behaviour.directions import directions_hold

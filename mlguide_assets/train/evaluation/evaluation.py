@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.evaluation.decisions import cost_curve, decision_metrics, threshold_grid
 from mlguide_assets.train.evaluation.fairness import fairness

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 from mlguide_assets.statistics.intervals import Estimate, distance_interval
 from mlguide_assets.train.evaluation.slices import MeasuredSlices, SliceSettings, as_table
 

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import Decision, id_column, plural
+from mlguide_assets.define.decision import Decision, id_column
+from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers

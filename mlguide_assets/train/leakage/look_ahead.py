@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted, plural
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.features.catalogue import features_of

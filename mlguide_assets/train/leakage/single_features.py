@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.statistics.arrays import Floats

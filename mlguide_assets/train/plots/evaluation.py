@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 from mlguide_assets.train.evaluation.metrics import (
     CalibrationBin,

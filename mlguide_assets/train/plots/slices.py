@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.english import plural
 from mlguide_assets.train.evaluation.metrics import METRICS
 from mlguide_assets.train.evaluation.slices import ALL_ROWS, worst_slice
 from mlguide_assets.train.plots.drawing import INK, PALETTE, REFERENCE, as_text, new_axes, no_picture, to_png

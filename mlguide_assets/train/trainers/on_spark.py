@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import SPARK
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.events import instants_at
 from mlguide_assets.prepare.spark.engine import Spark
