@@ -16,6 +16,8 @@ from mlguide_assets.define.prediction import AggregateLabel, ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.train.evaluation.decisions import calibration_error_under
+from mlguide_assets.train.evaluation.metrics import calibration_bins, expected_calibration_error
 from mlguide_assets.train.evaluation.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
 from mlguide_assets.train.files import HOLDOUT, PROBLEM, absent_feature
 from mlguide_assets.train.models.models import THREADS
@@ -125,8 +127,28 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
         return Incomparable(version, reason, champion_is_unfit=True)
     model = load_model(folder, threads=THREADS)
     scores = {CHALLENGER: rows[CHALLENGER].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
-    compared = compare_scores(rows["label"].to_numpy(), scores, clusters_of(rows, problem), version, which, problem)
-    return replace(compared, note=_changed_outcome(champion.folder, problem))
+    labels = rows["label"].to_numpy()
+    changed = _changed_outcome(champion.folder, problem)
+    if changed and (unfit := _wrong_by_now(labels, scores, problem)):
+        return Incomparable(version, f"{changed} {unfit}", champion_is_unfit=True)
+    compared = compare_scores(labels, scores, clusters_of(rows, problem), version, which, problem)
+    return replace(compared, note=f"{changed} Both are compared on it as it is now." if changed else "")
+
+
+def _wrong_by_now(labels: Array, scores: Mapping[str, Array], problem: Problem) -> str:
+    """Why a champion that learned another outcome is not to go on: its probabilities are wrong of the one that there
+    is now, and those of the challenger are less so. Empty where they are not: then ranking decides.
+    """
+    errors = {name: expected_calibration_error(calibration_bins(labels, values)) for name, values in scores.items()}
+    settings, allowed = problem.evaluation, problem.gate.max_calibration_error
+    by_chance = calibration_error_under(scores[CHAMPION], repeats=settings.bootstrap_repeats, seed=settings.seed)
+    if errors[CHAMPION] <= max(allowed, by_chance.high) or errors[CHAMPION] <= errors[CHALLENGER]:
+        return ""
+    return (
+        f"Of the outcome as it is now, its probabilities are wrong: its calibration error (ECE) is "
+        f"{errors[CHAMPION]:.4f}, that of this version {errors[CHALLENGER]:.4f} (gate.max_calibration_error = "
+        f"{allowed:g}). So it gives way, however well it ranks."
+    )
 
 
 def _changed_outcome(folder: Path, problem: Problem) -> str:
@@ -139,10 +161,7 @@ def _changed_outcome(folder: Path, problem: Problem) -> str:
     before, after = (_definition(label) for label in (then, now))
     if before == after:
         return ""
-    return (
-        f"The outcome has changed: the champion learned {before}, and now it is {after}. Both are compared on the "
-        f"outcome as it is now."
-    )
+    return f"The outcome has changed: the champion learned {before}, and now it is {after}."
 
 
 def _definition(label: ColumnLabel | AggregateLabel) -> str:

@@ -158,10 +158,11 @@ def watched_rows(
     pieces = [later.rename_columns({problem.label.column: "label"})]
     if test_predictions is not None and learned > oldest:
         holdout = test_predictions.filter(test_predictions[time] > oldest).select(
-            *decision.keys, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
+            *decision.keys, **{PROBABILITY: test_predictions[model_name(facts)]}
         )
-        sliced = features.select(*decision.keys, *problem.slices)
-        pieces.insert(0, holdout.inner_join(sliced, decision.keys).to_pyarrow())
+        # The label as it is now: it may have been corrected since, or defined otherwise.
+        known = features.select(*decision.keys, *problem.slices, label=problem.label.column)
+        pieces.insert(0, holdout.inner_join(known, decision.keys).to_pyarrow())
     names = [*dict.fromkeys([decision.unit_id, time, "label", PROBABILITY, *problem.slices])]
     schema = pa.schema([(name, pieces[-1].schema.field(name).type) for name in names])
     rows = pa.concat_tables([piece.select(names).cast(schema) for piece in pieces])

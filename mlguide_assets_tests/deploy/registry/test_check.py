@@ -185,21 +185,32 @@ def test_the_highest_number_that_was_decided_on_is_never_given_again(home: Home,
     assert register(home, saved(trained, home.candidates("sample"))) == "8"
 
 
-def test_a_champion_of_another_outcome_is_compared_on_the_new_one_and_that_is_said(
-    trained: Candidate, sends: pa.Table, tmp_path: Path
+def with_scores(sends: pa.Table, labels: np.ndarray[Any, Any], probability: float) -> pa.Table:
+    """Matured rows with other outcomes, and a challenger whose probabilities are about right."""
+    test = sends.append_column("label", pa.array(labels.astype(np.int8)))
+    return test.append_column(CHALLENGER, pa.array(np.linspace(0.9, 1.1, sends.num_rows) * probability))
+
+
+@pytest.mark.parametrize("frequent", [False, True])
+def test_a_champion_of_another_outcome_gives_way_where_its_probabilities_are_wrong_by_now(
+    trained: Candidate, sends: pa.Table, tmp_path: Path, frequent: bool
 ) -> None:
     folder = saved(trained, tmp_path)
     label = PROBLEM.label.model_copy(update={"window": timedelta(days=14), "ends_unit": False})
     changed = PROBLEM.model_copy(update={"predict": PROBLEM.predict.model_copy(update={"label": label})})
     known = matured(sends)
-    test = known.append_column("label", known[PROBLEM.label.column]).append_column(
-        CHALLENGER, pa.array(np.linspace(0.1, 0.2, known.num_rows))
-    )
+    labels, often = known[PROBLEM.label.column].to_numpy(), 0.7
+    test = with_scores(known, labels, labels.mean())
+    if frequent:
+        test = with_scores(known, np.random.default_rng(0).random(known.num_rows) < often, often)
     same, other = (compare_with_champion(test, "3", Past.of_candidate(folder), each) for each in (PROBLEM, changed))
     assert isinstance(same, Comparison)
     assert same.note == ""
-    assert isinstance(other, Comparison)
-    said = beats_champion(other, changed).reason
-    assert "The outcome has changed: the champion learned {column: unsubscribed, " in said
-    assert said.count("window: 7d") == said.count("window: 14d") == 1
-    assert "ends_unit" not in said
+    decided = beats_champion(other, changed)
+    assert "The outcome has changed: the champion learned {column: unsubscribed, " in decided.reason
+    assert decided.reason.count("window: 7d") == decided.reason.count("window: 14d") == 1
+    assert "ends_unit" not in decided.reason
+    assert isinstance(other, Incomparable) == frequent
+    if frequent:
+        assert decided.passed
+        assert "So it gives way" in decided.reason
