@@ -82,6 +82,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def edges_are_real() -> Iterator[None]:
+    """No asset that any test runs in its process reads a table that it has no edge to."""
+    from mlguide_assets_tests.lake_reads import refuse_hidden, watched
+
+    with watched(refuse_hidden):
+        yield
+
+
 @pytest.fixture(scope="session")
 def duck() -> Iterator[Any]:
     """An in-memory DuckDB, as the lake opens it."""

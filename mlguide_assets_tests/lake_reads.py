@@ -1,41 +1,63 @@
-"""Which tables of the lake assets read, recorded during a run: `run_recorded` is the command itself, watched.
+"""Which tables of the lake assets read, watched while they run.
 
-An asset may read what it depends on, directly or through others, and what it made before. Any other table it would read
-behind Dagster's back: nothing would show that the asset is out of date once the table has changed.
+An asset may read what it depends on, directly or through others, and what it or others made of it before: what follows
+from it cannot come before it. Any other table it would read behind Dagster's back: nothing would show that the asset is
+out of date once the table has changed.
 """
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterInvariantViolationError
 
 READS = "reads.json"
 
+TYPES_ONLY = {"prediction_log"}
+"""Assets that look at the types of features, from which no row follows. With an edge, answers would not land where a
+source is refused."""
 
-def run_recorded(into: Path, *arguments: str) -> None:
-    """Do a command of `mlguide`, and write `READS` into a folder: how many reads, and which were of no dependency."""
-    from mlguide_assets.cli import app
+
+@contextmanager
+def watched(read: Callable[[str, str, bool], None]) -> Iterator[None]:
+    """Tell of every table that a step reads: by which asset, which table, and whether the graph shows it."""
     from mlguide_assets.prepare.lake.lake import Lake
 
-    reads: set[tuple[str, str]] = set()
-    hidden: set[tuple[str, str]] = set()
     snapshot = Lake.snapshot
 
-    def recorded(lake: Lake, table: str, snapshot_id: str | None = None) -> object:
+    def told(lake: Lake, table: str, snapshot_id: str | None = None) -> object:
         for context in _contexts():
-            reads.add((context.op_def.name, table))
-            if table in _made(context) and table not in _upstream(context):
-                hidden.add((context.op_def.name, table))
+            read(context.op_def.name, table, _is_shown(context, table))
         return snapshot(lake, table, snapshot_id)
 
-    Lake.snapshot = recorded  # type: ignore[method-assign, assignment]
+    Lake.snapshot = told  # type: ignore[method-assign, assignment]
     try:
-        app(arguments)
+        yield
     finally:
-        (into / READS).write_text(json.dumps({"reads": len(reads), "hidden": sorted(hidden)}))
+        Lake.snapshot = snapshot  # type: ignore[method-assign]
+
+
+def refuse_hidden(asset: str, table: str, is_shown: bool) -> None:
+    """Fail the step that reads what its asset does not depend on."""
+    assert is_shown, f"{asset} reads {table}, which is neither before nor after it in the graph of assets"
+
+
+def run_recorded(into: Path, *arguments: str) -> None:
+    """Do a command of `mlguide`, and write `READS` into a folder: how many reads, and which the graph does not show."""
+    from mlguide_assets.cli import app
+
+    reads: dict[tuple[str, str], bool] = {}
+    try:
+        with watched(lambda asset, table, is_shown: reads.update({(asset, table): is_shown})):
+            app(arguments)
+    finally:
+        hidden = sorted(each for each, is_shown in reads.items() if not is_shown)
+        (into / READS).write_text(json.dumps({"reads": len(reads), "hidden": hidden}))
 
 
 def _contexts() -> Iterator[dg.OpExecutionContext]:
@@ -52,21 +74,33 @@ def _contexts() -> Iterator[dg.OpExecutionContext]:
         yield context
 
 
-def _made(context: dg.OpExecutionContext) -> set[str]:
-    """The tables that assets make; others, such as the experiments that people start, are records of commands."""
-    return {key.path[-1] for key in context.job_def.asset_layer.asset_graph.get_all_asset_keys()}
+def _is_shown(context: dg.OpExecutionContext, table: str) -> bool:
+    """Whether a table is before or after a step in the graph, at any distance, or is made by no asset.
 
-
-def _upstream(context: dg.OpExecutionContext) -> set[str]:
-    """The tables that a step's assets or checks depend on, at any distance, and its own."""
-    definition, graph = context.assets_def, context.job_def.asset_layer.asset_graph
-    left = {*definition.keys, *(key for keys in definition.asset_deps.values() for key in keys)}
+    Others, such as the experiments that people start, are records of commands.
+    """
+    graph, definition = _graph(), context.assets_def
+    made = {key for key in graph.get_all_asset_keys() if key.path[-1] == table}
+    own = {*definition.keys, *(key for keys in definition.asset_deps.values() for key in keys)}
     for spec in definition.check_specs:
-        left |= {spec.asset_key, *(dep.asset_key for dep in spec.additional_deps)}
+        own |= {spec.asset_key, *(dep.asset_key for dep in spec.additional_deps)}
+    around = _reached(graph, own, "parent_keys") | _reached(graph, {*definition.keys}, "child_keys")
+    return not made or bool(made & around) or context.op_def.name in TYPES_ONLY
+
+
+@cache
+def _graph() -> Any:
+    """That of all assets: a run may have a part of it."""
+    from mlguide_assets.definitions import defs
+
+    return defs().resolve_asset_graph()
+
+
+def _reached(graph: Any, left: set[dg.AssetKey], direction: str) -> set[dg.AssetKey]:
     found: set[dg.AssetKey] = set()
     while left:
         key = left.pop()
         found.add(key)
         if graph.has(key):
-            left |= graph.get(key).parent_keys - found
-    return {key.path[-1] for key in found}
+            left |= getattr(graph.get(key), direction) - found
+    return found

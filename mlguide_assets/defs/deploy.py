@@ -353,9 +353,9 @@ def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
     from mlguide_assets.deploy.log.landing import KEPT_DAYS
     from mlguide_assets.deploy.log.sharing import arrived_logs
 
-    lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
-    with arrived_logs(workspace.home.faults(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:
+    lake, today = workspace.lake, now_utc().date()
+    with arrived_logs(workspace.home.faults(PROBLEM.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:
         snapshot = land_faults(folder, lake, today=today)
     return dg.MaterializeResult(
-        data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, problem, None)
+        data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, PROBLEM, None)
     )

@@ -31,7 +31,9 @@ EACH_DAY = {"mlguide/each-day": "true"}
 """Assets that a sensor has made for every day that lands, and `mlguide run` leaves out."""
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
+@dg.asset(
+    deps=[*PROBLEM.schema.ordered, "feature_declarations"], group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS
+)
 def online_parity(workspace: Workspace, prediction_log: Any) -> dg.Output[Any]:
     """How many logged values of each feature differ from the same computed offline, as of the same instants."""
     from mlguide_assets.observe.online_parity import online_parity
@@ -193,7 +195,7 @@ def champion_watch(workspace: Workspace, features: Any) -> dg.Output[Any]:
     return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
+@dg.asset(deps=["promotion_decisions"], group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
 def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
     """The API by day: requests, latency, decisions, age of features and model, by endpoint and version."""
     from mlguide_assets.deploy.gate.history import training_times
