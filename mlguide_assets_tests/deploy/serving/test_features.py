@@ -7,7 +7,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from mlguide_assets.define.decision import decision_of, id_column
@@ -21,10 +21,10 @@ from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets_tests.other_tables import PAYMENTS
-from mlguide_assets_tests.prepare.features.random_problems import DAYS, START, Drawn, problems, tables
+from mlguide_assets_tests.prepare.features.random_problems import DAYS, START, Drawn, every_operator, problems, tables
 
 DRAWN = settings(
-    max_examples=2,
+    max_examples=1,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
@@ -55,6 +55,7 @@ def stored(problem: Drawn, asked_of: dict[str, ibis.Table], noun: str) -> dict[A
 
 
 @DRAWN
+@example(problem=every_operator(), seed=0)
 @given(problem=problems(features=12), seed=st.integers(0, 10**6))
 def test_the_features_of_a_request_are_those_of_training(engine: Any, problem: Drawn, seed: int) -> None:
     asked_of = {name: register(engine, name, rows) for name, rows in tables(problem, seed).items()}

@@ -164,6 +164,35 @@ def problems(draw: Any, features: int = 24) -> Drawn:
     return Drawn(yaml.safe_load(yaml.safe_dump(document)))
 
 
+def every_operator() -> Drawn:
+    """A problem with every operator, people with a history, and visits that are written later than they happen."""
+    events = {
+        "of_person": {"count": "visit", "by": "person"},
+        "big": {"share": "visit", "by": "person", "where": {"amount": {"at_least": 1}, "kind": {"not": "b"}}},
+        "amount_sum": {"sum": "visit.amount", "by": "shop", "within": "2d"},
+        "amount_mean": {"mean": "visit.amount", "by": "person", "as_of": "day"},
+        "least": {"min": "click.weight", "by": "person", "within": "5d"},
+        "most": {"max": "visit.items", "by": "till"},
+        "kinds": {"distinct": "visit.kind", "by": "shop"},
+        "weights": {"distinct": "click.weight", "by": "person", "within": "2d"},
+        "kind_before": {"last": "visit.kind", "by": "person", "nth": 2},
+        "weight_before": {"last": "click.weight", "by": "person", "within": "5d"},
+        "since": {"since_last": "visit", "by": "person"},
+        "good_rate": {"rate": "label", "by": "person", "within": "5d"},
+        "known_good": {"count": "visit", "by": "shop", "labelled": "positive"},
+        "style_*": {"count": "visit", "by": "person", "split": "shop.style", "values": ["old"]},
+        "age_of_shop": {"age": "shop"},
+        **{part: {"calendar": part} for part in ("hour", "day_of_week", "day_of_month", "month", "day_of_year")},
+    }
+    document = {
+        "tables": declared_tables(history=True, lateness={"known_at": "written"}, parent_time=False),
+        "predict": {"each": "visit", "known": ["amount", "kind"], "label": LABEL},
+        "features": {"declared": events},
+        "ids": "int",
+    }
+    return Drawn(document)
+
+
 def tables(problem: Drawn, seed: int, events: int = 60) -> dict[str, pa.Table]:
     """Tables of a problem, with ties, nulls, late rows, doubles, ids without a row and rows without events."""
     chance = random.Random(seed)
