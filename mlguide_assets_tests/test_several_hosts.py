@@ -21,7 +21,6 @@ import dagster as dg
 import pytest
 import yaml
 from redis import Redis
-from redis.exceptions import RedisError
 
 from mlguide_assets.console.dead_runs import instance_of
 from mlguide_assets.define.loading import load_problem
@@ -37,11 +36,11 @@ from mlguide_assets_tests.homes import THOROUGH
 from mlguide_assets_tests.object_store import ObjectServer
 from mlguide_assets_tests.postgres import PASSWORD, Postgres
 from mlguide_assets_tests.processes import free_port
+from mlguide_assets_tests.redis_server import redis_address
 from mlguide_assets_tests.samples import sample_tables, write_sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.daemon]
 
-REDIS = "redis://127.0.0.1:6379/9"
 SWAP_SECONDS = 2.0
 
 EXPORT_AND_PROMOTE = """
@@ -99,10 +98,7 @@ class Hosts:
 def hosts(
     tmp_path: Path, postgres_of_session: Postgres, objects: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Hosts]:
-    try:
-        Redis.from_url(REDIS).ping()
-    except RedisError as error:
-        pytest.skip(f"no Redis answers on {REDIS}: {error}")
+    redis = redis_address()
     name = f"sample_{uuid.uuid4().hex[:8]}"
     write_sample(tmp_path / "good", tables=sample_tables(sends=3000))
     problem = {**THOROUGH, "name": name, "serving": CLOCK, "source": {"kind": "files", "uri": "good"}}
@@ -111,14 +107,14 @@ def hosts(
         **objects.environment,
         DATABASE_VARIABLE: postgres_of_session.database(),
         LAKE_VARIABLE: objects.address(),
-        "MLGUIDE_ONLINE_STORE": REDIS,
+        "MLGUIDE_ONLINE_STORE": redis,
     }
     for variable, value in {**environment, HOME_VARIABLE: str(tmp_path / "watcher")}.items():
         monkeypatch.setenv(variable, value)
     for host in ("trainer", "daemon", "server", "visitor", "watcher"):
         (tmp_path / host).mkdir()
     yield Hosts(tmp_path, environment)
-    with Redis.from_url(REDIS) as client:
+    with Redis.from_url(redis) as client:
         for key in client.scan_iter(f"mlguide:{{{name}*"):
             client.unlink(key)
 

@@ -1,4 +1,4 @@
-"""Places for stores of both kinds. Redis is a real one, in a database of its own, where it answers."""
+"""Places for stores of both kinds. Redis is a real one, where one is installed."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,28 +7,22 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from mlguide_assets_tests.deploy.online_store.states import Place
-
-REDIS = "redis://127.0.0.1:6379/9"
+from mlguide_assets_tests.redis_server import redis_address
 
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    with Redis.from_url(REDIS, decode_responses=True, retry=Retry(NoBackoff(), 0)) as client:
-        try:
-            client.ping()
-        except RedisError as error:
-            pytest.skip(f"no Redis answers on {REDIS}: {error}")
+    with Redis.from_url(redis_address(), decode_responses=True, retry=Retry(NoBackoff(), 0)) as client:
         yield client
 
 
 @pytest.fixture
 def on_redis(redis: Redis) -> Iterator[Place]:
     """A problem that nobody else has; nothing of it is left."""
-    place = Place(REDIS, f"test_{uuid.uuid4().hex}")
+    place = Place(redis_address(), f"test_{uuid.uuid4().hex}")
     yield place
     for key in keys_of(redis, place):
         redis.unlink(key)

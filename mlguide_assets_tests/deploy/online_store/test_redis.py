@@ -23,7 +23,7 @@ from mlguide_assets.deploy.online_store.redis_draft import UNFINISHED
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
-from mlguide_assets_tests.deploy.online_store.conftest import REDIS, keys_of
+from mlguide_assets_tests.deploy.online_store.conftest import keys_of
 from mlguide_assets_tests.deploy.online_store.states import (
     NOON,
     USERS,
@@ -35,6 +35,7 @@ from mlguide_assets_tests.deploy.online_store.states import (
     state_of_users,
     users,
 )
+from mlguide_assets_tests.redis_server import redis_address, redis_port
 
 LATER = NOON + timedelta(days=1)
 
@@ -59,7 +60,7 @@ ROWS = st.dictionaries(
 class TestEqualToTheFile:
     @pytest.fixture(scope="class")
     def both(self, redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteStore, RedisStore]]:
-        place = Place(REDIS, f"test_{uuid.uuid4().hex}")
+        place = Place(redis_address(), f"test_{uuid.uuid4().hex}")
         yield SqliteStore(tmp_path_factory.mktemp("both") / "users.sqlite"), RedisStore(place.where, place.problem)
         for key in keys_of(redis, place):
             redis.unlink(key)
@@ -408,7 +409,7 @@ class Between:
         with suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                redis = socket.create_connection(("127.0.0.1", 6379))
+                redis = socket.create_connection(("127.0.0.1", redis_port()))
                 self._connections += [client, redis]
                 for carry in ((client, redis, self._is_asked), (redis, client, self._is_answered)):
                     threading.Thread(target=self._carry, args=carry, daemon=True).start()
