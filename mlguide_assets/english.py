@@ -1,5 +1,7 @@
 """Numbers, nouns and verbs in sentences, as English writes them."""
 
+from datetime import timedelta
+
 
 def plural(noun: str) -> str:
     """Many of a noun, as English writes it.
@@ -20,6 +22,21 @@ def counted(number: float, noun: str) -> str:
     """
     shown = f"{number:,g}" if number % 1 else f"{number:,.0f}"
     return f"{shown} {noun if number == 1 else plural(noun)}"
+
+
+def duration(span: timedelta) -> str:
+    """A span in the largest unit of which it is a whole number, as a problem file writes it.
+
+    >>> [duration(timedelta(hours=hours)) for hours in (0, 0.5, 1, 24, 36, 168)]
+    ['0 days', '30 minutes', '1 hour', '1 day', '36 hours', '7 days']
+    """
+    for unit, size in _UNITS.items():
+        if not span % size:
+            return counted(span // size, unit)
+    return counted(span.total_seconds(), "second")
+
+
+_UNITS = {unit: timedelta(**{f"{unit}s": 1}) for unit in ("day", "hour", "minute", "second")}
 
 
 def agreeing(number: float, verb: str) -> str:

@@ -12,7 +12,7 @@ from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registry.registration import registry_of
-from mlguide_assets.english import counted
+from mlguide_assets.english import counted, duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import actions_of, tables_of_actions
 from mlguide_assets.experiment.off_policy.candidate import ModelValue, value_of_version
@@ -67,10 +67,9 @@ def _value(
     if decisions is None or not decisions.num_rows:
         if actions is not None and (late := late_plans(lake, problem, actions)):
             raise InputError(late)
-        days = counted(problem.days_until_final, "day")
         raise InputError(
-            f"No plan has final outcomes yet: they are final {days} after the day that was planned; 'mlguide run' "
-            "plans the next one."
+            f"No plan has final outcomes yet: they are final {duration(problem.final_after)} after the day that was "
+            "planned; 'mlguide run' plans the next one."
         )
     if policy is None:
         assert version is not None

@@ -5,7 +5,6 @@ This is the schema of a problem file; its sections are in the modules beside thi
 """
 
 from datetime import date, timedelta
-from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -187,11 +186,6 @@ class Problem(Strict):
     def final_after(self) -> timedelta:
         """How long after a decision its outcome is final, late rows included (`arrives_within`)."""
         return final_after(self.schema, self.predict)
-
-    @property
-    def days_until_final(self) -> int:
-        """`final_after` in days, rounded up."""
-        return ceil(self.final_after / timedelta(days=1))
 
     @property
     def ends_unit(self) -> bool:

@@ -7,7 +7,7 @@ from mlguide_assets.define.decision import TAKEN, decision_of
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
-from mlguide_assets.english import counted
+from mlguide_assets.english import duration
 
 
 def check_references(schema: Schema, predict: Predict, features: Features) -> None:
@@ -177,7 +177,7 @@ def _check_declaration(
 def _refuse_label(place: str, column: str, event: EventTable, predict: Predict) -> None:
     if isinstance(predict.label, ColumnLabel) and event.event == predict.each and column == predict.label.column:
         raise ValueError(
-            f"{place}: {column!r} is the label, which is known only {counted(predict.label.window.days, 'day')} "
+            f"{place}: {column!r} is the label, which is known only {duration(predict.label.window)} "
             "later; write "
             f"rate: label, or labelled: positive"
         )

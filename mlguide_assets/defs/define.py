@@ -10,6 +10,7 @@ def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
     """What is decided, what is predicted, from which tables, and how it is evaluated: one validated file."""
     from mlguide_assets.define.loading import dump_problem
     from mlguide_assets.defs.metadata import rounded, version_of
+    from mlguide_assets.english import duration
     from mlguide_assets.markdown import code
     from mlguide_assets.prepare.sources.reading import describe
 
@@ -24,7 +25,7 @@ def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
             "source": describe(problem),
             "primary_metric": problem.metric.primary,
             "decision_threshold": rounded(problem.costs.threshold),
-            "label_window_days": rounded(problem.label.window.total_seconds() / 86_400),
+            "label_window": duration(problem.label.window),
             "rules": len(problem.rules),
             "file": dg.MetadataValue.md(code(text, "yaml")),
         },

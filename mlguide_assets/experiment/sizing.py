@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.english import agreeing, counted
+from mlguide_assets.english import agreeing, counted, duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
 from mlguide_assets.experiment.analysis.design import MINIMUM_EVENTS
@@ -112,7 +112,7 @@ def population_of(
     if first is None or until - first < closes:
         span = (until - first) / timedelta(days=1) if first is not None else 0
         raise InputError(
-            f"{experiment.title}: an outcome is final {counted(closes / timedelta(days=1), 'day')} after the "
+            f"{experiment.title}: an outcome is final {duration(closes)} after the "
             "exposure, but the "
             f"data span {counted(round(span), 'day')}: shorten outcome_window, or read a longer history."
         )

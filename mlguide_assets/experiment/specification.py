@@ -17,7 +17,7 @@ from mlguide_assets.define.documents import parse_document
 from mlguide_assets.define.loading import experiment_file
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind, Strict
-from mlguide_assets.english import counted, with_article
+from mlguide_assets.english import duration, with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.salts import is_reserved
 from mlguide_assets.experiment.sections import (
@@ -179,16 +179,16 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     closes = found.closes_after(problem)
     if found.looks[-1] < closes:
         raise InputError(
-            f"{path}, looks: the last look is {_days(found.looks[-1])} after the start, but no outcome is final before "
-            f"{_days(closes)} (outcome_window {_days(found.window(problem))} and {_until_final(problem)}): look later, "
-            "or shorten outcome_window."
+            f"{path}, looks: the last look is {duration(found.looks[-1])} after the start, but no outcome is final "
+            f"before {duration(closes)} (outcome_window {duration(found.window(problem))} and "
+            f"{_until_final(problem)}): look later, or shorten outcome_window."
         )
     return found
 
 
 def _until_final(problem: Problem) -> str:
     window, late = problem.label.window, problem.final_after - problem.label.window
-    return f"label.window {_days(window)}" + (f" and arrives_within {_days(late)}" if late else "")
+    return f"label.window {duration(window)}" + (f" and arrives_within {duration(late)}" if late else "")
 
 
 def refuse_without_choice(problem: Problem) -> None:
@@ -251,7 +251,3 @@ def load_experiment(name_or_file: str, problem: Problem) -> tuple[Experiment, st
             f"The experiment file {path} cannot be read ({error.strerror or error}): check its path."
         ) from error
     return parse_experiment(content, path, problem), content.decode()
-
-
-def _days(span: timedelta) -> str:
-    return counted(span / timedelta(days=1), "day")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from itertools import groupby
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.english import agreeing, counted
+from mlguide_assets.english import agreeing, counted, duration
 from mlguide_assets.observe.alerts.alerting import IN_A_ROW, lasting
 from mlguide_assets.observe.drift.table import VOLUME, WHOLE_DAY
 from mlguide_assets.prepare.features.catalogue import features_of
@@ -125,8 +125,8 @@ def _cooled_down(
     """Act on evidence, unless it was acted on lately."""
     wait, last = problem.retraining.cool_down, state.last_action
     if last is not None and state.newest is not None and state.newest - last < wait:
-        days = counted(wait / timedelta(days=1), "day")
-        return Tick(trigger, WAIT, f"{why}; evidence was acted on at {last}, less than {days} of data ago.", evidence)
+        acted = f"evidence was acted on at {last}, less than {duration(wait)} of data ago"
+        return Tick(trigger, WAIT, f"{why}; {acted}.", evidence)
     return Tick(trigger, RUN, f"{why}.", evidence)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.decision import Decision
-from mlguide_assets.english import agreeing, counted
+from mlguide_assets.english import agreeing, duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times
@@ -70,7 +70,7 @@ def expanding_folds(
         apart = "" if units is None else ", each with units of its own"
         raise InputError(
             f"The history has {len(times):,} matured decisions before the test window, too few or over too short a "
-            f"time for {folds} folds with a gap of {counted(gap / timedelta(days=1), 'day')}{apart}: add history, or "
+            f"time for {folds} folds with a gap of {duration(gap)}{apart}: add history, or "
             f"lower evaluation.test_share or label.window."
         )
     return found

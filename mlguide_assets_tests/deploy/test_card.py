@@ -69,6 +69,10 @@ def test_what_is_promised_of_training_again_is_said_with_where_it_learned(text: 
 
 def test_the_outcome_is_named(text: str, tmp_path: Path) -> None:
     assert "It answers with the probability that unsubscribed is “yes” within 7 days." in text
+    hour = sample_problem("nowhere", label={"positive": "yes", "negative": "no", "window": "1h"})
+    short = card_of(FACTS, hour)
+    assert "unsubscribed is “yes” within 1 hour." in short
+    assert "An outcome is final 1 hour after the send" in short
     orders = card_of(FACTS, problem_of(ORDERS, tmp_path))
     assert "It answers with the probability of no order in the 14 days after." in orders
 

@@ -73,7 +73,7 @@ def test_every_training_label_matured_before_the_test_starts(hours: list[int], s
         (days(0), WEEK, "The history has 1 matured decisions"),
         (days(*[5] * 1000), WEEK, "The history has 1,000 matured decisions"),
         (days(0, 1, 2, 3), WEEK, "keep the last 25% for a test after a gap of 7 days"),
-        (days(0, 0.1), timedelta(hours=36), "a gap of 1.5 days"),
+        (days(0, 0.1), timedelta(hours=36), "a gap of 36 hours"),
     ],
 )
 def test_too_short_a_history_is_said_with_what_to_change(times: Times, gap: timedelta, said: str) -> None:

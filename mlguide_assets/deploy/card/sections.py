@@ -13,7 +13,7 @@ from mlguide_assets.deploy.gate.criteria import criteria_table
 from mlguide_assets.deploy.gate.history import ROLLED_BACK
 from mlguide_assets.deploy.registry.promises import promise
 from mlguide_assets.deploy.serving.phrases import outcome_in_words
-from mlguide_assets.english import agreeing, counted, plural, with_article
+from mlguide_assets.english import agreeing, counted, duration, plural, with_article
 from mlguide_assets.train.evaluation.fairness import LARGEST_DIFFERENCE
 from mlguide_assets.train.evaluation.metrics import METRICS
 from mlguide_assets.train.evaluation.slices import ALL_ROWS, GAP
@@ -80,7 +80,7 @@ def _outcome(problem: Problem) -> str:
     said, label = outcome_in_words(problem), problem.label
     if not problem.decision.is_event:
         return f"of {said}"
-    return f"that {said} is “{label.positive}” within {counted(label.window.days, 'day')}"
+    return f"that {said} is “{label.positive}” within {duration(label.window)}"
 
 
 def data(inputs: CardInputs, problem: Problem) -> str:
@@ -255,8 +255,7 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
     limits = [
         f"It was evaluated on {decision.plural} from {facts['test_first']} to {facts['test_last']}. Later performance "
         f"is unknown.",
-        f"An outcome is final {counted(problem.days_until_final, 'day')} after the {decision.noun}, "
-        "so harm is seen that late.",
+        f"An outcome is final {duration(problem.final_after)} after the {decision.noun}, so harm is seen that late.",
     ]
     if decision.choose:
         limits.append(

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from mlguide_assets.define.prediction import Comparison
-from mlguide_assets.english import counted
+from mlguide_assets.english import counted, duration
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -50,10 +50,9 @@ def span_in_words(span: timedelta) -> str:
     """How long a window is. One of a day has 24 hours, whenever they begin: it is no day of the calendar.
 
     >>> [span_in_words(timedelta(days=days)) for days in (0.5, 1, 1.5, 7)]
-    ['12 hours', '24 hours', '1.5 days', '7 days']
+    ['12 hours', '24 hours', '36 hours', '7 days']
     """
-    days = span / timedelta(days=1)
-    return counted(days, "day") if days > 1 else counted(span / timedelta(hours=1), "hour")
+    return duration(span) if span != timedelta(days=1) else counted(24, "hour")
 
 
 def nth_newest(nth: int) -> str:

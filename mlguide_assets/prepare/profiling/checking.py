@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
-from mlguide_assets.english import agreeing, counted, with_article
+from mlguide_assets.english import agreeing, counted, duration, with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB
@@ -275,10 +275,8 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
         )
     if not all_["known"]:
         raise InputError(
-            "predict.label: no outcome is known yet, since its window of "
-            f"{counted(window / timedelta(days=1), 'day')} is "
-            f"longer than the data, from {all_['first']:%Y-%m-%d} to {clock:%Y-%m-%d}: write a shorter one, "
-            f"or add history."
+            f"predict.label: no outcome is known yet, since its window of {duration(window)} is longer than the data, "
+            f"from {all_['first']:%Y-%m-%d} to {clock:%Y-%m-%d}: write a shorter one, or add history."
         )
     known = rows.filter(rows[label].notnull())
     start = test_start(rows, problem)

@@ -21,6 +21,7 @@ from mlguide_assets.english import plural
 from mlguide_assets.prepare.features.catalogue import Feature, event_of, features_of
 from mlguide_assets.prepare.features.comparing import LARGEST, floats
 from mlguide_assets.prepare.features.events import canonical_events, comparison, kind_at, micros, with_paths
+from mlguide_assets.prepare.features.wording import span_in_words
 from mlguide_assets.statistics.arrays import Flags, Integers
 from mlguide_assets.train.some_units import History, as_tables, instants_of, new_ids, own_numbers, replaced
 
@@ -114,7 +115,7 @@ def _more_events(
         wanted = problem.label.positive if declaration.labelled == "positive" else problem.label.negative
         changes[problem.label.column] = [wanted] * rows.num_rows
     more = pa.concat_tables([history[past.table], replaced(rows, changes)])
-    said = f"got {EXTRA_EVENTS} more {plural(past.event.event)} in the {_days(spans.length)} before"
+    said = f"got {EXTRA_EVENTS} more {plural(past.event.event)} in the {span_in_words(spans.length)} before"
     return Raised({**history, past.table: more}, reached, said)
 
 
@@ -142,7 +143,7 @@ def _raised_values(feature: Feature, history: History, asked: pa.Table, problem:
     chosen, reached, length = past.newest(asked, problem, past.matching & there, at_most=None)
     step, values = larger_values(history[past.table][column], chosen)
     rows = replaced(history[past.table], {column: values})
-    said = f"had {column} larger by {step:.3g} in all {plural(past.event.event)} of the {_days(length)} before"
+    said = f"had {column} larger by {step:.3g} in all {plural(past.event.event)} of the {span_in_words(length)} before"
     return Raised({**history, past.table: rows}, reached, said)
 
 
@@ -308,8 +309,3 @@ def _matching(feature: Feature, history: History, problem: Problem, name: str, e
 
 def _micros(times: pa.ChunkedArray) -> Integers:
     return np.asarray(times.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(), dtype=np.int64)
-
-
-def _days(span: timedelta) -> str:
-    days = span / timedelta(days=1)
-    return f"{days:g} days" if days != 1 else "day"

@@ -106,6 +106,11 @@ def a_long_window(text: str) -> str:
     return text.replace("window: 7d", "window: 900d")
 
 
+def an_instant_of_history(text: str) -> str:
+    """Of events that all happen within the minute."""
+    return text.replace("window: 7d", "window: 1h").replace("at: granted_at", "at: same_at")
+
+
 def late_start(text: str) -> str:
     return text.replace("costs:", "evaluation: {test_from: 2030-01-01}\ncosts:")
 
@@ -118,12 +123,15 @@ def no_match(text: str) -> str:
     ("change", "said"),
     [
         (a_long_window, "window of 900 days is longer than the data, from 2024-01-01 to 2024-07-18"),
+        (an_instant_of_history, "window of 1 hour is longer than the data"),
         (late_start, "No decision is left to test on from 2030-01-01"),
         (no_match, "none of the 40 values of 'other_id' is the id of a customer in customers"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(change: Callable[[str], str], said: str, duck: Any, tmp_path: Path) -> None:
-    loans = LOANS.replace("i % 13 AS amount", "i % 13 AS amount, 1000 + i % 40 AS other_id")
+    loans = LOANS.replace(
+        "i % 13 AS amount", "i % 13 AS amount, 1000 + i % 40 AS other_id, TIMESTAMP '2024-07-01' AS same_at"
+    )
     with pytest.raises(InputError, match=said):
         checked(change(FILE), duck, tmp_path, loans=loans)
 
