@@ -30,6 +30,7 @@ class WindowSupport:
         needed: of each.
         half_days: the latter half of these days, about.
         half: as many units with a positive, and with a negative, in it.
+        every: days from one day with decisions to the next, on average, rounded up: 7 where they are made weekly.
     """
 
     days: int
@@ -40,6 +41,7 @@ class WindowSupport:
     needed: int
     half_days: int
     half: tuple[int, int]
+    every: int = 1
 
     @property
     def is_enough(self) -> bool:
@@ -54,18 +56,19 @@ class WindowSupport:
         )
         if not min(self.positive, self.negative):
             return f"{said}."
-        required = self._required
-        if required > MOST_DAYS:
+        required, length = self._required, problem.watching.window_days
+        advised = math.ceil(required / length) * length
+        if advised > MOST_DAYS:
             units, fewest = plural(problem.decision.unit), max(min(self.positive, self.negative), 2)
             return (
                 f"{said}: more days bring hardly any other {units}, so decide by an entity that has more ids, the "
                 f"first under of; where there is none, set evaluation.min_positives to {fewest:,} or less, with "
                 f"intervals that are as rough as {units} are few."
             )
-        if required > longest_window(problem):
+        if advised > longest_window(problem):
             return (
                 f"{said}: at that rate {counted(required, 'day')} {agreeing(required, 'has')} enough, so set "
-                "watching.days to that or more."
+                f"watching.days to {advised:,} or more."
             )
         known = self.last + timedelta(days=required - self.record_days) + problem.final_after
         return f"{said}: at that rate one is long enough about {known}, once its outcomes have matured."
@@ -74,16 +77,21 @@ class WindowSupport:
     def _required(self) -> int:
         """In how many days there are enough units, as their number has grown from half of the days to all."""
         found = zip((self.positive, self.negative), self.half, strict=True)
-        return max(self._days_until(whole, half) for whole, half in found if whole < self.needed)
+        occasions = max(self._occasions_until(whole, half) for whole, half in found if whole < self.needed)
+        return (occasions - 1) * self.every + 1
 
-    def _days_until(self, whole: int, half: int) -> int:
-        """Units that come again are counted once, so their number grows with a power of the days, of 1 at most."""
-        longer = math.log(self.record_days / self.half_days) if self.record_days > self.half_days else 0.0
+    def _occasions_until(self, whole: int, half: int) -> int:
+        """How many days with decisions are needed.
+
+        Units that come again are counted once, so their number grows with a power of the days, of 1 at most.
+        """
+        all_, latter = (math.ceil(days / self.every) for days in (self.record_days, self.half_days))
+        longer = math.log(all_ / latter) if all_ > latter else 0.0
         power = min(math.log(whole / half) / longer, 1.0) if half and longer else 1.0
         if not power:
             return MOST_DAYS + 1
-        days = math.log(self.record_days) + math.log(self.needed / whole) / power
-        return math.ceil(math.exp(days) - 1e-9) if days < math.log(MOST_DAYS) else MOST_DAYS + 1
+        occasions = math.log(all_) + math.log(self.needed / whole) / power
+        return math.ceil(math.exp(occasions) - 1e-9) if occasions < math.log(MOST_DAYS) else MOST_DAYS + 1
 
 
 def window_support(matured: pa.Table, problem: Problem) -> WindowSupport | None:
@@ -110,12 +118,16 @@ def window_support(matured: pa.Table, problem: Problem) -> WindowSupport | None:
     enough = min(seen) >= needed
     until = date(1970, 1, 1) + timedelta(days=last)
     counted_days = min(record, days)
-    half_days = math.ceil(counted_days / 2)
+    further = len(np.unique(day)) - 1
+    every = math.ceil((record - 1) / further) if further else 1
+    half_days = (math.ceil(math.ceil(counted_days / every) / 2) - 1) * every + 1
     half = seen_in(half_days)
-    return WindowSupport(days if enough else length, until, counted_days, seen[0], seen[1], needed, half_days, half)
+    return WindowSupport(
+        days if enough else length, until, counted_days, seen[0], seen[1], needed, half_days, half, every
+    )
 
 
 def longest_window(problem: Problem) -> int:
-    """As many whole windows as performance looks back, in days."""
+    """As many whole windows as performance looks back, in days of decisions whose outcomes are known."""
     watching = problem.watching
     return max(watching.days // watching.window_days, 1) * watching.window_days

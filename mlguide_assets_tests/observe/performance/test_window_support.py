@@ -1,10 +1,12 @@
 """How long windows of performance are where little is decided, and what is said where none is long enough."""
 
+import re
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.performance.window_support import WindowSupport, longest_window, window_support
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -50,7 +52,7 @@ def test_where_it_cannot_come_the_problem_file_is_named() -> None:
     found = window_support(pa.Table.from_pylist(rare), PROBLEM)
     assert found is not None
     assert found.record_days == longest_window(PROBLEM)
-    assert "so set watching.days to that or more" in found.missing(PROBLEM)
+    assert "at that rate 360 days have enough, so set watching.days to 364 or more" in found.missing(PROBLEM)
     assert support(20, 0).missing(PROBLEM).endswith("have 0 and 180.")
 
 
@@ -67,7 +69,47 @@ def test_where_the_same_few_units_come_again_no_number_of_days_is_advised() -> N
 
 def test_where_new_units_come_ever_more_rarely_more_days_are_needed_than_at_the_same_rate() -> None:
     slow = WindowSupport(7, LAST.date(), 80, 24, 200, 30, 40, (20, 100))
-    assert "at that rate 187 days have enough" in slow.missing(PROBLEM)
+    # Windows are whole multiples of seven days: 187 would not be used.
+    assert "at that rate 187 days have enough, so set watching.days to 189 or more" in slow.missing(PROBLEM)
+
+
+@pytest.mark.parametrize("every", [1, 7, 30])
+@pytest.mark.parametrize("days", [84, 90, 120])
+@pytest.mark.parametrize("positive", [1, 3, 5, 7])
+def test_a_day_that_is_expected_comes_and_days_that_are_advised_are_enough(
+    every: int, days: int, positive: int
+) -> None:
+    """However long a record is: each day before the last brings as many again."""
+    problem = problem_of(days)
+    for decided in range(1, (days - 1) // every + 2):
+        found = sparse(decided, every, positive, problem)
+        if found.is_enough:
+            return
+        said = found.missing(problem)
+        advised = re.search(r"set watching.days to ([\d,]+) or more", said)
+        if advised:
+            longer = int(advised[1].replace(",", ""))
+            assert longer > days
+            assert sparse((longer - 1) // every + 1, every, positive, problem_of(longer)).is_enough
+        else:
+            assert "is long enough about" in said
+    assert advised, "it is expected on a day, and never is enough"
+
+
+def problem_of(days: int) -> Problem:
+    return PROBLEM.model_copy(update={"watching": PROBLEM.watching.model_copy(update={"days": days})})
+
+
+def sparse(decided: int, every: int, positive: int, problem: Problem) -> WindowSupport:
+    """Of so many days with decisions, one in `every`, as `positive` new users of either outcome are decided on each."""
+    rows = [
+        {"unit_id": day * 100 + at, "decided_at": LAST - timedelta(days=day * every), "label": at % 2}
+        for day in range(decided)
+        for at in range(2 * positive)
+    ]
+    found = window_support(pa.Table.from_pylist(rows), problem)
+    assert found is not None
+    return found
 
 
 def test_where_nothing_has_matured_there_is_no_window() -> None:
