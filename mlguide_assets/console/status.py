@@ -9,9 +9,9 @@ from mlguide_assets.define.changing import changing_warnings
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
-from mlguide_assets.deploy.bundle import champion, metadata_of
+from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
 from mlguide_assets.deploy.gate.history import canaries, candidate_decision, last_decision, last_gate_decision
-from mlguide_assets.english import counted, plural
+from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.experiment.canary.record import running_canary
 from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.observe.alerts.alerting import book_of
@@ -25,7 +25,7 @@ from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.features.building import automatic_warnings
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.simulation_clock import day_reached
-from mlguide_assets.retrain.trigger_state import rows_of
+from mlguide_assets.retrain.trigger_state import matured_since, rows_of
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers
 from mlguide_assets.train.evaluation.decisions import DECISION_METRICS
@@ -34,8 +34,6 @@ from mlguide_assets.train.evaluation.metrics import METRICS
 from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.recipe import CHOSEN
 from mlguide_assets.train.storage import model_name
-
-NOT_MATURED = {"day": None, "verdict": None, "reason": "No outcome has matured yet since it was trained."}
 
 
 def collect(home: Home) -> dict[str, Any]:
@@ -57,7 +55,7 @@ def collect(home: Home) -> dict[str, Any]:
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "recipe": _recipe(lake),
-        "monitoring": _monitoring(lake, current.version, landed) if current else None,
+        "monitoring": _monitoring(lake, current, problem, landed) if current else None,
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
         "warnings": [
@@ -176,15 +174,31 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
     return decided is not None and decided["version"] in versions
 
 
-def _monitoring(lake: Lake, version: str, landed: Sequence[Landed]) -> dict[str, dict[str, str | None]]:
+def _monitoring(
+    lake: Lake, current: Bundle, problem: Problem, landed: Sequence[Landed]
+) -> dict[str, dict[str, str | None]]:
     """How the champion in production does: whether its data drift, and its performance; and what is missing to say."""
-    drift, verdicts = last_verdict(lake), rows_of(lake, VERDICTS, version)
-    performance = verdicts[-1] if verdicts else NOT_MATURED
+    drift, verdicts = last_verdict(lake), rows_of(lake, VERDICTS, current.version)
+    performance = verdicts[-1] if verdicts else not_measured(metadata_of(current), problem, landed)
     age = age_of_performance(date.fromisoformat(performance["day"]), landed) if performance["day"] else None
     return {
         "drift": {"day": drift["day"], "level": drift["level"], "reason": drift["reason"], "waits": waiting(lake)},
         "performance": {each: performance[each] for each in ("day", "verdict", "reason")} | {"age": age},
     }
+
+
+def not_measured(facts: Mapping[str, Any], problem: Problem, landed: Sequence[Landed]) -> dict[str, str | None]:
+    """Why there is no verdict on a champion's performance: nothing has matured, or its measuring is still to come.
+
+    Args:
+        facts: of the champion.
+    """
+    matured = matured_since(landed, datetime.fromisoformat(facts["refit_until"]).date())
+    reason = "No outcome has matured yet since it was trained."
+    if matured:
+        since = f"{problem.decision.counted(matured)} {agreeing(matured, 'has')} matured since it was trained"
+        reason = f"It has not been measured yet, though {since}: 'mlguide run' measures it."
+    return {"day": None, "verdict": None, "reason": reason}
 
 
 def _incidents(home: Home, problem: Problem) -> list[dict[str, str | None]]:

@@ -59,7 +59,7 @@ def _print_monitoring(monitoring: dict[str, dict[str, str | None]], home: Home, 
     console.print(_section("Monitoring", "of the champion in production"))
     console.print(home.commands(f"  • Drift. {tested}{waits}"))
     age = f" {performance['age']}" if performance["age"] else ""
-    console.print(f"  • Performance. {performance['reason']}{age}")
+    console.print(home.commands(f"  • Performance. {performance['reason']}{age}"))
 
 
 def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:

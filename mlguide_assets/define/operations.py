@@ -45,7 +45,12 @@ class Serving(Strict):
 class Watching(Strict):
     """What is watched once a model serves, and when it is worth acting."""
 
-    days: int = Field(default=90, ge=1, le=3650, description="How far back performance is measured.")
+    days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="How far back performance is measured, in days up to the newest decision whose outcome is known.",
+    )
     window_days: int = Field(
         default=7,
         ge=1,

@@ -15,6 +15,7 @@ from mlguide_assets.code_version import code_version
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.english import plural
+from mlguide_assets.instants import midnight
 from mlguide_assets.observe.performance.performance import estimated, realised
 from mlguide_assets.observe.performance.unchanged_windows import MADE_FROM, Measurement, measured_where_changed
 from mlguide_assets.observe.performance.verdict import GAP_SCHEMA, VERDICTS_SCHEMA, check_performance, gap, trusted
@@ -151,13 +152,12 @@ def watched_rows(
     """
     facts, decision = metadata_of(champion), problem.decision
     time, learned = decision.time, datetime.fromisoformat(facts["refit_until"])
-    newest = data_clock(features, time) or learned
-    oldest = newest - timedelta(days=problem.watching.days)
-    later = scored_rows(features, champion, problem, first=max(learned, oldest).date(), last=newest.date())
+    record, first, last = last_days(features, problem, learned)
+    later = scored_rows(record, champion, problem, first=max(learned.date(), first), last=last)
     later = later.filter(pc.greater(later[time], pa.scalar(learned)))
     pieces = [later.rename_columns({problem.label.column: "label"})]
-    if test_predictions is not None and learned > oldest:
-        holdout = test_predictions.filter(test_predictions[time] > oldest).select(
+    if test_predictions is not None and learned.date() >= first:
+        holdout = test_predictions.filter(test_predictions[time] >= midnight(first)).select(
             *decision.keys, **{PROBABILITY: test_predictions[model_name(facts)]}
         )
         # The label as it is now: it may have been corrected since, or defined otherwise.
@@ -169,6 +169,25 @@ def watched_rows(
     rows = rows.sort_by([(time, "ascending"), (decision.unit_id, "ascending")])
     units = pa.array(clusters_of(rows, problem))
     return rows.rename_columns({time: "decided_at", decision.unit_id: _UNIT}).append_column("unit_id", units)
+
+
+def last_days(features: ibis.Table, problem: Problem, learned: datetime) -> tuple[ibis.Table, date, date]:
+    """The decisions to look back on, and the first and the last of their days.
+
+    `watching.days` are counted up to the newest decision whose outcome is known, however long outcomes take: what was
+    decided since comes on top. Where outcomes come no more, decisions that wait in vain for longer than these days are
+    left out, so that their number does not grow.
+
+    Args:
+        learned: the last instant that the champion learned from, where the features have no outcome.
+    """
+    time, label = problem.decision.time, problem.label.column
+    newest = data_clock(features, time) or learned
+    known = data_clock(features.filter(features[label].notnull()), time) or learned
+    back = timedelta(days=problem.watching.days - 1)
+    waiting_since = midnight((newest - problem.final_after).date() - back)
+    kept = features.filter(features[label].notnull() | (features[time] >= waiting_since))
+    return kept, known.date() - back, newest.date()
 
 
 def performance_verdicts(
