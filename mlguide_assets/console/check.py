@@ -36,9 +36,10 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
     if found.blocked:
         more = f" ({len(found.blocked) - 1} more)" if len(found.blocked) > 1 else ""
         raise InputError(f"The contract blocks this source: {found.blocked[0]}{more}; fix the source or the rule.")
+    if found.refused:
+        raise InputError(found.refused)
     if not as_json:
-        first = "" if found.decisions is None or found.decisions.has_both_outcomes else "mend predict.label, then "
-        console.print(f"Next: {first}mlguide run --problem {file}{f' --source {source}' if source else ''}")
+        console.print(f"Next: mlguide run --problem {file}{f' --source {source}' if source else ''}")
 
 
 def _print(problem: Problem, found: Check) -> None:
@@ -66,8 +67,8 @@ def _decided(problem: Problem, decisions: Decisions) -> list[str]:
         f"decisions  {decisions.rows:,}, one per {problem.predict.each}, {decisions.first:%Y-%m-%d} to "
         f"{decisions.last:%Y-%m-%d}; {decisions.waiting:,} {agreeing(decisions.waiting, 'wait')} for their outcome",
         f"positives  {decisions.positives:,} of {known:,} ({share:.1%})",
-        f"split      {decisions.train:,} to train on, {decisions.test:,} to test on from "
-        f"{decisions.test_from:%Y-%m-%d} on",
+        f"split      {decisions.train:,} to train on ({decisions.train_positives:,} positive), {decisions.test:,} to "
+        f"test on from {decisions.test_from:%Y-%m-%d} on ({decisions.test_positives:,} positive)",
     ]
 
 
@@ -93,6 +94,8 @@ def _values(problem: Problem, found: Check) -> dict[str, Any]:
             "last_day": f"{decisions.last:%Y-%m-%d}",
             "train": decisions.train,
             "test": decisions.test,
+            "train_positives": decisions.train_positives,
+            "test_positives": decisions.test_positives,
             "test_from": decisions.test_from.isoformat(),
         },
         "features": {
@@ -103,4 +106,5 @@ def _values(problem: Problem, found: Check) -> dict[str, Any]:
         "warnings": list(found.warnings),
         "quarantined": list(found.quarantined),
         "blocked": list(found.blocked),
+        "refused": found.refused,
     }

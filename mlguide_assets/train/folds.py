@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.decision import Decision
-from mlguide_assets.english import agreeing, duration
+from mlguide_assets.english import duration
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.decisions.enough import too_few
 from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times
 
@@ -22,9 +23,6 @@ Units = npt.NDArray[Any]
 
 EARLIEST_SHARE = 0.4
 """Share of the rows before the first validation window: the first fold learns from these, less the gap."""
-
-LEAST_OF_EACH_OUTCOME = 3
-"""With fewer, a model would learn those rows, and no figure would mean anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +97,8 @@ def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold], decision
 
 def refuse_too_few(window: str, labels: npt.NDArray[np.int8], decision: Decision) -> None:
     """Raise InputError where a window, such as `The test window`, has too few of either outcome, 1 or 0 (n,)."""
-    positives = int(labels.sum())
-    if min(positives, len(labels) - positives) < LEAST_OF_EACH_OUTCOME:
-        raise InputError(
-            f"{window} has {decision.counted(len(labels))} with a known outcome, of which {positives:,} "
-            f"{agreeing(positives, 'is')} positive: a model needs at least {LEAST_OF_EACH_OUTCOME} of each outcome in "
-            f"every window; add history, or check predict.label."
-        )
+    if refusal := too_few(window, len(labels), int(labels.sum()), decision):
+        raise InputError(refusal)
 
 
 def unit_folds(units: Units, folds: int, seed: int) -> Rows:

@@ -19,6 +19,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts.validation import Validated, validate
+from mlguide_assets.prepare.decisions.enough import too_few
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
@@ -43,6 +44,8 @@ class Decisions:
         rows: decisions until the data's clock.
         waiting: those whose outcome is not known yet.
         positives: of the others, those with the positive outcome.
+        train, test: those with a known outcome to train on, and to test on.
+        train_positives, test_positives: the positive ones among them.
         test_from: the first instant of the test window.
         growing: known numbers whose newest values are none that a model has learned from.
     """
@@ -54,6 +57,8 @@ class Decisions:
     last: datetime
     train: int
     test: int
+    train_positives: int
+    test_positives: int
     test_from: datetime
     growing: tuple[str, ...] = ()
 
@@ -77,6 +82,7 @@ class Check:
         remarks: what is worth knowing, such as columns that are not read.
         warnings: what should be fixed.
         quarantined, blocked: what the contract says of the rows, in sentences.
+        refused: why training would refuse the decisions, if it would.
     """
 
     tables: dict[TableName, tuple[int, int]]
@@ -85,6 +91,7 @@ class Check:
     warnings: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 def check_problem(problem: Problem, connection: Any, scratch: Path, report: Callable[[str], None]) -> Check:
@@ -132,7 +139,8 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         *_one_outcome(problem, decisions),
         *_growing(decisions),
     ]
-    return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked))
+    refused = _refused(problem, decisions) if decisions else None
+    return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked), refused)
 
 
 def _now(problem: Problem) -> datetime:
@@ -244,6 +252,12 @@ def _one_outcome(problem: Problem, decisions: Decisions | None) -> list[str]:
     ]
 
 
+def _refused(problem: Problem, decisions: Decisions) -> str | None:
+    """What training would say of a side that has too few of either outcome."""
+    training = too_few("The training window", decisions.train, decisions.train_positives, problem.decision)
+    return training or too_few("The test window", decisions.test, decisions.test_positives, problem.decision)
+
+
 def _growing(decisions: Decisions | None) -> list[str]:
     return [
         f"predict.known: {name} grows with the calendar: its newest values are none that earlier decisions had, and a "
@@ -282,7 +296,10 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
     start = test_start(rows, problem)
     until = problem.evaluation.test_until
     test = known[at] >= start if until is None else (known[at] >= start) & (known[at] < midnight(until))
-    parted = known.aggregate(train=(known[MATURED_AT] <= start).sum(), test=test.sum()).to_pyarrow().to_pylist()[0]
+    sides = {"train": known[MATURED_AT] <= start, "test": test}
+    positive = {f"{side}_positives": known.count(where=inside & (known[label] == 1)) for side, inside in sides.items()}
+    counts = {side: known.count(where=inside) for side, inside in sides.items()}
+    parted = known.aggregate(**counts, **positive).to_pyarrow().to_pylist()[0]
     if not parted["train"] or not parted["test"]:
         side = "train on before" if not parted["train"] else "test on from"
         raise InputError(
@@ -291,5 +308,6 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
         )
     return Decisions(
         int(all_["rows"]), int(all_["rows"] - all_["known"]), int(all_["positives"] or 0), all_["first"], all_["last"],
-        int(parted["train"]), int(parted["test"]), start, growing_columns(problem, rows, start),
+        parted["train"], parted["test"], parted["train_positives"], parted["test_positives"], start,
+        growing_columns(problem, rows, start),
     )  # fmt: skip

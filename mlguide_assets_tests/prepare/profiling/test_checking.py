@@ -5,11 +5,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.profiling.checking import Check, check_problem
+from mlguide_assets.train.folds import refuse_too_few
 from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, checked_draft, draft_text, write_tables
 
 LOANS = (
@@ -52,6 +55,9 @@ def test_it_counts_what_would_be_trained_on(duck: Any, tmp_path: Path) -> None:
     assert decisions.positives == sum(i % 6 == 0 for i in range(772))
     assert decisions.first == datetime(2024, 1, 1)
     assert decisions.test == 772 - int(772 * 0.75)
+    assert decisions.test_positives == sum(i % 6 == 0 for i in range(579, 772))
+    assert decisions.train_positives == sum(i % 6 == 0 for i in range(579 - 28 + 1))
+    assert found.refused is None
     assert found.tables == {"customers": (40, 40), "loans": (800, 800)}
     assert found.remarks == ("loans: amount",)
 
@@ -148,6 +154,36 @@ def test_outcomes_that_teach_nothing_are_refused(outcome: str, said: str, duck: 
     never = LOANS.replace("CASE WHEN i % 6 = 0 THEN 'yes' ELSE 'no' END", outcome)
     with pytest.raises(InputError, match=said):
         checked(FILE, duck, tmp_path, loans=never)
+
+
+@pytest.mark.parametrize(
+    ("positive", "side", "rows", "positives"),
+    [
+        ("i % 6 = 0 AND i < 583", "test", 193, 1),
+        ("i % 6 = 0 AND i < 600", "", 0, 0),
+        ("i >= 550", "training", 552, 2),
+        ("i >= 549 AND i % 7 > 0", "", 0, 0),
+        ("i % 6 > 0 OR i < 600", "training", 552, 552),
+        ("i < 300 AND i % 2 = 0 OR i >= 300 AND i <> 700", "test", 193, 192),
+    ],
+)
+def test_a_side_with_too_few_of_an_outcome_is_refused_as_training_refuses_it(
+    positive: str, side: str, rows: int, positives: int, duck: Any, tmp_path: Path
+) -> None:
+    """The words are those of a run on the same decisions."""
+    loans = LOANS.replace("CASE WHEN i % 6 = 0", f"CASE WHEN {positive}")
+    found = checked(FILE, duck, tmp_path, loans=loans)
+    decisions = found.decisions
+    assert decisions is not None
+    if not side:
+        assert found.refused is None
+        return
+    assert (decisions.train, decisions.test) == (552, 193)
+    labels = np.repeat(np.array([1, 0], dtype=np.int8), [positives, rows - positives])
+    with pytest.raises(InputError) as training:
+        refuse_too_few(f"The {side} window", labels, Decision("loan", ("customer",), "granted_at", ()))
+    assert found.refused == str(training.value)
+    assert f"of which {positives} " in found.refused
 
 
 def test_a_third_value_of_the_label_means_one_of_its_outcomes(duck: Any, tmp_path: Path) -> None:
