@@ -192,16 +192,19 @@ feature_stores = [_feature_store(noun, table) for noun, table in DECISION.store_
 def online_store(context: dg.AssetExecutionContext, workspace: Workspace, **read: Any) -> dg.MaterializeResult[None]:
     """What the API looks up: the states of the newest day, published all at once."""
     from mlguide_assets.defs.metadata import version_of
-    from mlguide_assets.deploy.batch import stores_and_candidates
+    from mlguide_assets.deploy.batch import left_out, stores_and_candidates
     from mlguide_assets.deploy.online_store.publishing import publish_online, publishable, state_of
     from mlguide_assets.experiment.publishing import eligibility_to_publish
     from mlguide_assets.prepare.features.building import tables_of
 
     lake, problem, as_of = workspace.lake, workspace.problem, midnight(date.fromisoformat(context.partition_key))
     stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
-    states = stores_and_candidates(stores, tables_of(lake, problem), problem, as_of)
+    tables = tables_of(lake, problem)
+    states = stores_and_candidates(stores, tables, problem, as_of)
+    units = lake.open(DECISION.store_tables[DECISION.unit], partitions=[context.partition_key])
+    unasked = left_out(units, tables, problem, as_of)
     with publishable(lake, problem, as_of) as decided:
-        state = state_of(states, decided, problem, lake, eligibility_to_publish(lake, problem))
+        state = state_of(states, decided, problem, lake, eligibility_to_publish(lake, problem), unasked)
         published = publish_online(workspace.online_store, state, lake, newest=newest_day(workspace))
     context.log.info(f"{published} Features as of {as_of}.")
     return dg.MaterializeResult(

@@ -194,6 +194,22 @@ def rows_to_score(
     return from_states(states, problem)
 
 
+def left_out(states: ibis.Table, tables: Tables, problem: Problem, as_of: datetime) -> ibis.Table | None:
+    """The ids of units that a batch leaves out, as those that `predict.where` does not mean; None where it leaves out
+    none, as decisions are about events.
+
+    The API answers for them nonetheless, and names them.
+
+    Args:
+        states: of all units as of the instant, where the tables are read.
+    """
+    if problem.decision.is_event:
+        return None
+    unit = problem.decision.unit_id
+    # The ids alone, in memory: this process publishes them, wherever the engine computes.
+    return ibis.memtable(states.select(unit).anti_join(asked_about(tables, problem, as_of), unit).to_pyarrow())
+
+
 def _within(at: ibis.Value, start: datetime) -> ibis.Value:
     return (at >= ibis.timestamp(start)) & (at < ibis.timestamp(start + timedelta(days=1)))
 

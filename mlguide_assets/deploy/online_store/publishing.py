@@ -9,7 +9,7 @@ import ibis
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
+from mlguide_assets.deploy.online_store.store import LEFT_OUT, OnlineStore, Publication, State, StoreError
 from mlguide_assets.deploy.routing import ELIGIBLE
 from mlguide_assets.english import plural
 from mlguide_assets.prepare.duckdb.connection import read_parquet
@@ -35,6 +35,7 @@ def state_of(
     problem: Problem,
     lake: Lake,
     eligible: ibis.Table | None = None,
+    left_out: ibis.Table | None = None,
 ) -> State:
     """What is published: the states of entities, and where a decision chooses, the last one about each unit.
 
@@ -42,6 +43,7 @@ def state_of(
         states: noun of every entity of a decision → its state as of one instant (`state.entity_state`).
         features: the table of features, or as much of it as is `publishable`.
         eligible: who may take part in experiments (`experiment.eligibility`), where not everybody may.
+        left_out: ids of units that no decision is about (`batch.left_out`), where any may be.
     """
     decision = problem.decision
     as_of = states[decision.unit].as_of.max().to_pyarrow().as_py()
@@ -52,6 +54,8 @@ def state_of(
         tables[last], keys[last] = last_decisions(features, problem, as_of), decision.unit_id
     if eligible is not None:
         tables[ELIGIBLE], keys[ELIGIBLE] = eligible, decision.unit_id
+    if left_out is not None:
+        tables[LEFT_OUT], keys[LEFT_OUT] = left_out, decision.unit_id
     publication = Publication(
         as_of=as_of,
         snapshots={table: lake.snapshot(table).id for table in published_from(problem)},

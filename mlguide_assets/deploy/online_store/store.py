@@ -22,6 +22,9 @@ Id = int | str
 Row = dict[str, Any]
 """Column name → value; times as text in ISO format, UTC."""
 
+LEFT_OUT = "_left_out"
+"""The table of a state with the units that are known, and that no decision is about as of its instant."""
+
 
 class StoreError(Exception):
     """The store cannot be read now; the text says why, and what to do."""

@@ -100,6 +100,8 @@ def answer(
     else:
         content["recommendations"] = _recommendations(resolved, scored, entries)
     content |= {f"unknown_{plural(noun)}": resolved.unknown[noun] for noun in decision.nouns}
+    if not decision.is_event:
+        content[f"left_out_{plural(decision.unit)}"] = resolved.left_out
     content["degraded"] = resolved.degraded
     return to_json(content)
 

@@ -84,6 +84,11 @@ def answers_of(problem: Problem, ids: Mapping[str, Any]) -> Answers:
             f"unknown_{plural(noun)}": Annotated[list_of(ids[noun]), Field(description=_UNKNOWN)]
             for noun in decision.nouns
         },
+        **{
+            f"left_out_{plural(noun)}": Annotated[list_of(ids[noun]), Field(description=_LEFT_OUT)]
+            for noun in decision.nouns
+            if not decision.is_event
+        },
         "degraded": Annotated[list[str], Field(description=_DEGRADED)],
     }
     text = "Predictions in the order of the request."
@@ -104,6 +109,10 @@ def answers_of(problem: Problem, ids: Mapping[str, Any]) -> Answers:
 
 
 _UNKNOWN = "Without features, or without a last decision where that is predicted."
+_LEFT_OUT = (
+    "Answered for, though no decision is about them as of the features, such as those that predict.where leaves out: a "
+    "model has not learned from the like, and no plan has them."
+)
 _DEGRADED = "What is not as it should be, in words; empty where all is well."
 
 

@@ -79,6 +79,7 @@ class ResolvedRequest:
         decision: what it is about.
         candidates: how many places each unit has.
         unknown: noun → ids that the store does not know.
+        left_out: ids of units that it knows, and that no batch scores, such as those that `predict.where` leaves out.
     """
 
     decision: Decision
@@ -87,3 +88,4 @@ class ResolvedRequest:
     candidates: int
     unknown: dict[str, list[Id]]
     degraded: list[str] = field(default_factory=list)
+    left_out: list[Id] = field(default_factory=list)

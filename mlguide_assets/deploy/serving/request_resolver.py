@@ -6,7 +6,7 @@ from typing import Any
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import Id, Publication, Row, Snapshot
+from mlguide_assets.deploy.online_store.store import LEFT_OUT, Id, Publication, Row, Snapshot
 from mlguide_assets.deploy.serving.examples import ids_of
 from mlguide_assets.deploy.serving.features import Case, FeaturePlan, Features, Values, microseconds
 from mlguide_assets.deploy.serving.instants import check_age, now_of, utc
@@ -115,7 +115,8 @@ class Resolver:
                 features.add(Case((each,), instant, feature_time), values)
             elif request.on_unknown == "base_rate":
                 slots.append(Slot((each,), None))
-        return ResolvedRequest(self.decision, slots, features, 1, {unit: _unknown(request.units, units)}, degraded)
+        unknown = {unit: _unknown(request.units, units)}
+        return ResolvedRequest(self.decision, slots, features, 1, unknown, degraded, _left_out(request, snapshot))
 
     def _events(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
         """Events, each at its own time. Of an entity that no table declares, an unknown one has no history."""
@@ -225,6 +226,14 @@ class Resolver:
 
 def _found(plan: FeaturePlan, noun: str, rows: Mapping[Id, Row], at: int) -> dict[Id, Values]:
     return {each: plan.of_entity(noun, row, at) for each, row in rows.items()}
+
+
+def _left_out(request: PredictionRequest, snapshot: Snapshot) -> list[Id]:
+    """Each once, in order. What an earlier version published does not say of any."""
+    if LEFT_OUT not in snapshot.publication.keys:
+        return []
+    found = snapshot.look_up(LEFT_OUT, request.units)
+    return [each for each in dict.fromkeys(request.units) if each in found]
 
 
 def _unknown(ids: Sequence[Id], known: Container[Id]) -> list[Id]:

@@ -14,6 +14,7 @@ import pytest
 
 from mlguide_assets.define.loading import current_problem, dump_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.batch import left_out
 from mlguide_assets.deploy.bundle import export_bundle, set_champion
 from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
@@ -92,7 +93,10 @@ class OtherHouse:
         tables = tables_of(self.lake, self.problem)
         nouns = self.problem.decision.nouns
         states = {noun: ibis.memtable(entity_state(tables, self.problem, noun, AS_OF).to_pyarrow()) for noun in nouns}
-        state = state_of(states, self.lake.read(self.problem.features_table), self.problem, self.lake)
+        unit = self.problem.decision.unit
+        unasked = left_out(states[unit], tables, self.problem, AS_OF)
+        features = self.lake.read(self.problem.features_table)
+        state = state_of(states, features, self.problem, self.lake, left_out=unasked)
         store = SqliteStore(self.home.online_store(self.problem.key))
         assert publish_online(store, state, self.lake, newest=AS_OF.date()).startswith("Published")
 

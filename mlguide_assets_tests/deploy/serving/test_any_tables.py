@@ -167,6 +167,23 @@ def test_customers_are_answered_as_batch_and_training_would(orders: OtherHouse, 
     np.testing.assert_allclose([each["probability"] for each in scored], direct, rtol=1e-6)
 
 
+def test_customers_that_a_batch_leaves_out_are_answered_and_named(orders: OtherHouse, orders_client: Client) -> None:
+    """One without an order for 60 days is meant by no decision: the model has learned from none such."""
+    everybody = list(range(160))
+    said = answered(orders_client, {"customer_ids": [*everybody, 5000, *everybody[:3]]})
+    scored = {each["customer_id"] for each in said["predictions"]}
+    batch = {customer for customer, _ in batch_of(orders, AS_OF.date())}
+    assert batch < scored
+    assert said["left_out_customers"] == sorted(scored - batch)
+    assert said["unknown_customers"] == sorted({*everybody, 5000} - scored)
+    described = orders_client.get("/openapi.json").json()["components"]["schemas"]["PredictAnswer"]["properties"]
+    assert "predict.where" in described["left_out_customers"]["description"]
+
+
+def test_no_event_is_left_out(payments_client: Client) -> None:
+    assert "left_out_cards" not in answered(payments_client, payment("c-007", 3, 31.5))
+
+
 def test_a_customer_that_was_never_seen_is_unknown(orders_client: Client) -> None:
     said = answered(orders_client, {"customer_ids": [5000, 3], "as_of": LATER.isoformat()})
     assert ([each["customer_id"] for each in said["predictions"]], said["unknown_customers"]) == ([3], [5000])

@@ -73,6 +73,10 @@ function notesOf({ degraded, recommendations, ...answer }) {
     const last = choice() && !recommendations;
     return `${named}: ${last ? `no ${problem.noun} to ${ids.length > 1 ? "them" : "it"} is known` : "no features are known"}.`;
   });
+  for (const { noun, plural } of problem.entities) {
+    const ids = answer[`left_out_${plural}`] ?? [];
+    if (ids.length) notes.push(`Left out of every plan, so no model has learned from the like: ${ids.length > 1 ? plural : noun} ${ids.join(", ")}.`);
+  }
   const all = [...degraded, ...notes];
   return all.length ? [make("ul", { class: "notes" }, ...all.map((note) => make("li", {}, note)))] : [];
 }
