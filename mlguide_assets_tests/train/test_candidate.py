@@ -108,6 +108,8 @@ def test_the_usual_variation_of_small_days_is_measured_with_several_together(tra
 def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candidate) -> None:
     said: list[str] = []
     train_candidate(ibis.memtable(sends), PROBLEM, report=said.append, contenders=(XGBOOST,))
+    grows = ", ".join(trained.facts["outgrown_features"])
+    assert said.pop(0) == f"{grows}: grows with the calendar, so the newest values are none that a model has learned"
     assert said[0] == "comparing logistic regression, linear svm, xgboost on the latest training sends"
     assert said[1] == trained.facts["model_reason"]
     train, all_of_them = (f"{trained.facts[name]:,}" for name in ("train_rows", "refit_rows"))
