@@ -140,9 +140,7 @@ def _trained(
         report(f"{name}: its {MOST_VALUES} most frequent values are kept, all others count as one")
     outgrown = outgrown_features(rows.take(split.train), problem)
     if outgrown:
-        report(
-            f"{', '.join(outgrown)}: grows with the calendar, so the newest values are none that a model has learned"
-        )
+        report(f"these grow with the calendar, so that a model extrapolates: {', '.join(outgrown)}")
     report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training {decision.plural}")
     choice = choose_model(known, problem, recipe, contenders)
     report(choice.reason)

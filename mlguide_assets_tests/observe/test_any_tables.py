@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -17,7 +18,7 @@ from mlguide_assets.observe.drift.table import TRAFFIC, WHOLE_DAY
 from mlguide_assets.observe.freshness.landed import LANDED_DAYS
 from mlguide_assets.observe.freshness.new_days import days_to_check, last_of_reference
 from mlguide_assets.observe.performance.champion_watch import compare
-from mlguide_assets.observe.performance.model_performance import ESTIMATED, REALISED, watch_performance
+from mlguide_assets.observe.performance.model_performance import ESTIMATED, REALISED, watch_performance, watched_rows
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.retrain.new_data import scores_due
@@ -77,6 +78,10 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     again = watch_performance(features, None, bundle, problem, before=before)
     for name in (REALISED, ESTIMATED):
         assert getattr(again, name).to_pandas().equals(before[name].to_pandas())
+    # The record begins with the test window, whose outcomes are those of today.
+    then = features.filter(features[problem.label.column].notnull()).select(*problem.decision.keys)
+    holdout = then.mutate(label=ibis.literal(7, "int8"), xgboost=0.5)
+    assert set(watched_rows(features, holdout, bundle, problem)["label"].to_pylist()) <= {0, 1, None}
     same = compare(bundle, bundle, features, problem)
     assert same.verdict in ("too_few", "holds")
     assert plural in same.reason

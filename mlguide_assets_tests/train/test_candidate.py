@@ -109,7 +109,7 @@ def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candi
     said: list[str] = []
     train_candidate(ibis.memtable(sends), PROBLEM, report=said.append, contenders=(XGBOOST,))
     grows = ", ".join(trained.facts["outgrown_features"])
-    assert said.pop(0) == f"{grows}: grows with the calendar, so the newest values are none that a model has learned"
+    assert said.pop(0) == f"these grow with the calendar, so that a model extrapolates: {grows}"
     assert said[0] == "comparing logistic regression, linear svm, xgboost on the latest training sends"
     assert said[1] == trained.facts["model_reason"]
     train, all_of_them = (f"{trained.facts[name]:,}" for name in ("train_rows", "refit_rows"))
