@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlguide_assets.deploy.log.fault_log import Counts, as_rows, files_by_day, read_counts
+from mlguide_assets.deploy.log.fault_log import Counts, as_rows, counts_of, files_by_day, read_counts
 from mlguide_assets.deploy.log.landing import KEPT_DAYS
 from mlguide_assets.deploy.log.prediction_log import read_noted
 from mlguide_assets.prepare.files import replace_file
@@ -34,7 +34,10 @@ def land_faults(folder: Path, lake: Lake, *, today: date) -> Snapshot:
         lake.write_partition(REQUEST_FAULTS, today.isoformat(), FAULTS_SCHEMA.empty_table())
     for day, paths in files_by_day(folder).items():
         landed = folder / f"{day}.json"
-        servers = read_noted(landed) | {path.name: as_rows(read_counts(path)) for path in paths}
+        servers = read_noted(landed)
+        for path in paths:
+            # The file of a home that was copied has fewer; a count never falls.
+            servers[path.name] = as_rows(counts_of(servers.get(path.name, ())) | read_counts(path))
         lake.write_partition(REQUEST_FAULTS, day, _fault_rows(date.fromisoformat(day), servers))
         replace_file(landed, json.dumps(servers).encode())
         if date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS):

@@ -12,8 +12,10 @@ import os
 import threading
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from mlguide_assets.prepare.files import replace_file
 
@@ -76,7 +78,19 @@ def as_rows(counts: Counts) -> list[tuple[str, int, int]]:
 def read_counts(path: Path) -> Counts:
     """What a file has counted; nothing where it is gone or damaged, since counts are not acknowledged to anybody."""
     try:
-        rows = json.loads(path.read_bytes())
-        return Counter({(str(endpoint), int(status)): int(requests) for endpoint, status, requests in rows})
-    except (OSError, ValueError, TypeError):
+        return counts_in(path.read_bytes())
+    except OSError:
         return Counter()
+
+
+def counts_in(content: bytes) -> Counts:
+    """The counts of a file, by its content; nothing where it is damaged."""
+    try:
+        return counts_of(json.loads(content))
+    except (ValueError, TypeError):
+        return Counter()
+
+
+def counts_of(rows: Iterable[Sequence[Any]]) -> Counts:
+    """The counts of `as_rows`, as JSON gives them back."""
+    return Counter({(str(endpoint), int(status)): int(requests) for endpoint, status, requests in rows})

@@ -7,9 +7,10 @@ So it may happen at any time and by any clock.
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,13 @@ from mlguide_assets.deploy.log.prediction_log import (
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.host_lock import locked_on_all_hosts
-from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
+from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 
 if TYPE_CHECKING:
+    from ibis import Table
+
     from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 
 PREDICTION_LOG = "prediction_log"
@@ -49,6 +52,9 @@ _LOCK = ".landing.lock"
 _KEY = ["request_id", "model_version", "variant"]
 """What identifies the rows of a line: champion and challenger each have one of a request, and the challenger two where
 it has answered for some users and scored in the shadow for others."""
+
+_FILE = "_file"
+"""Column of the new rows while they are landed: the number of the file that a row is from."""
 
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What a line raises that is JSON but not what a server writes."""
@@ -169,10 +175,10 @@ def _land_days(
         sizes = {path.name: path.stat().st_size for path in segments(folder, day)}
         landed = read_noted(folder / day / LANDED)
         if any(landed.get(name) != size for name, size in sizes.items()):
-            batches = (batch for name in sizes for batch in _batches_of(folder / day / name, problem.decision, schema))
+            files = [_batches_of(folder / day / name, problem.decision, schema) for name in sizes]
             if forgotten is not None and forgotten.entries:
-                batches = (_remembered(batch, forgotten, problem) for batch in batches)
-            _land_day(day, pa.RecordBatchReader.from_batches(schema, batches), lake)
+                files = [map(partial(_remembered, forgotten=forgotten, problem=problem), each) for each in files]
+            _land_day(day, files, schema, lake)
             # Also of files that are gone: they may come again from where hosts share them.
             replace_file(folder / day / LANDED, json.dumps(landed | sizes).encode())
             written.append(day)
@@ -213,28 +219,45 @@ def _remembered(batch: pa.RecordBatch, forgotten: "ForgetList", problem: Problem
     return batch
 
 
-def _land_day(day: str, new: pa.RecordBatchReader, lake: Lake) -> None:
-    """Write the partition of a day: the new rows, and what the lake has besides."""
-    if not lake.exists(PREDICTION_LOG) or day not in lake.snapshot(PREDICTION_LOG).partitions:
-        lake.write_partition(PREDICTION_LOG, day, new)
-        return
+def _land_day(day: str, new: Sequence[Iterable[pa.RecordBatch]], schema: pa.Schema, lake: Lake) -> None:
+    """Write the partition of a day: the new rows, and what the lake has besides.
+
+    Args:
+        new: the rows of each file.
+    """
     with lake.scratch(f"Table {PREDICTION_LOG!r}") as scratch:
-        lake.write_partition(PREDICTION_LOG, day, _merged(new, lake, day, scratch / "new.parquet"))
+        added = _once(new, schema, lake, scratch / "new.parquet")
+        if lake.exists(PREDICTION_LOG) and day in lake.snapshot(PREDICTION_LOG).partitions:
+            added = _merged(added, lake, day)
+        lake.write_partition(PREDICTION_LOG, day, added)
 
 
-def _merged(new: pa.RecordBatchReader, lake: Lake, day: str, place: Path) -> TableLike:
-    """The new rows, and those of the day in the lake whose lines are not among them. DuckDB spills where they are many.
+def _once(new: Sequence[Iterable[pa.RecordBatch]], schema: pa.Schema, lake: Lake, place: Path) -> "Table":
+    """The rows of all files; of a line that more than one of them has, those of the first. DuckDB spills many rows.
+
+    A host that was cloned while it served goes on with a copy of the file, which `sharing.py` stores beside the other.
 
     Args:
         place: where the new rows are kept meanwhile.
     """
-    import ibis
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(place, new.schema) as writer:
-        for batch in new:
-            writer.write_batch(batch)
+    with pq.ParquetWriter(place, schema.append(pa.field(_FILE, pa.int32()))) as writer:
+        for number, batches in enumerate(new):
+            for batch in batches:
+                numbers = pa.array([number] * len(batch), pa.int32())
+                writer.write_batch(batch.append_column(_FILE, numbers))
     added = read_parquet(lake.connection, place)
+    if len(new) > 1:
+        first = added.group_by(_KEY).aggregate(**{_FILE: added[_FILE].min()})
+        added = added.semi_join(first, [*_KEY, _FILE])
+    return added.drop(_FILE).order_by("answered_at", *_KEY, "position")
+
+
+def _merged(added: "Table", lake: Lake, day: str) -> "Table":
+    """The new rows, and those of the day in the lake whose lines are not among them."""
+    import ibis
+
     known = lake.read(PREDICTION_LOG, partitions=[day])
     # Of a day that an earlier version landed.
     older = {name: ibis.null(type_) for name, type_ in added.schema().items() if name not in known.columns}

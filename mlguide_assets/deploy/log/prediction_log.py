@@ -184,6 +184,16 @@ def _create_held(path: Path) -> int:
             os.close(handle)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a writer may still add to a file. Once none holds it, none ever will."""
+    try:
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
 def remove_unused(path: Path, size: int) -> bool:
     """Remove a file that no writer holds and that still has the size that landed; whether it is gone."""
     try:

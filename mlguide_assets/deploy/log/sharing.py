@@ -2,21 +2,27 @@
 
 A server answers once its own disk has the line (`prediction_log`). What it has written is stored every few seconds,
 also what a killed server left, and a file that nobody writes any more is removed once all of it is there. Whoever lands
-copies what is new to its own disk and lands that. Files have names that no other host gives, and landing goes by the
-ids of requests, so each step may be done again.
+copies what is new to its own disk and lands that. Landing goes by the ids of requests, so each step may be done again.
+
+A home may have been copied, or restored from an older state of its disk, so two hosts may have a file of one name. What
+is stored is therefore only ever added to, under the condition that nobody has changed it meanwhile.
 """
 
 import contextlib
+import hashlib
+import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 from filelock import Timeout
 
-from mlguide_assets.deploy.log.prediction_log import LANDED, SEGMENT_BYTES, read_noted, remove_unused
+from mlguide_assets.deploy.log.fault_log import Counts, as_rows, counts_in
+from mlguide_assets.deploy.log.prediction_log import LANDED, SEGMENT_BYTES, is_held, read_noted, remove_unused
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.file_lock import locked
@@ -30,6 +36,8 @@ FAULTS_FOLDER = "faults"
 """The folder of counts within that of a server's logs (`fault_log`)."""
 _RECENT_SECONDS = 60.0
 _DAY = len("2026-01-01")
+_BLANK = b" {}"
+"""What is left of a line whose entity was forgotten."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,21 +69,72 @@ def upload_logs(folder: Path) -> None:
 
 def _upload(path: Path, folder: Path, bucket: Bucket, there: dict[str, int]) -> None:
     content, name = path.read_bytes(), path.relative_to(folder).as_posix()
-    if there.get(name) != len(content):
-        bucket.put(f"{shared_name(folder)}/{name}", content)
+    # What follows the last line end is still being written, or was torn by a kill and never acknowledged.
+    lines = content[: content.rfind(b"\n") + 1]
+    if there.get(name) == len(lines) and is_held(path):
+        return
+    _add_lines(bucket, f"{shared_name(folder)}/{name}", lines)
     # Only while its size is that of what is stored, and no server may add to it.
     if remove_unused(path, len(content)):
         with contextlib.suppress(OSError):
             path.parent.rmdir()
 
 
+def _add_lines(bucket: Bucket, name: str, lines: bytes) -> None:
+    """Store what a file has grown by. What is stored stays as it is: it may have more lines, or fewer rows in them.
+
+    Args:
+        name: of the file. Where other lines are stored under it, a host goes on that was cloned while it served; then
+            all lines go under another name. Landing leaves out those that it has twice.
+        lines: all of the file, each with its end.
+    """
+    while lines:
+        found = bucket.get(name)
+        stored = found[0] if found else b""
+        # An earlier version stored what was still being written.
+        kept = stored[: stored.rfind(b"\n") + 1]
+        if (other := _first_other(kept, lines)) is not None:
+            name = f"{name.removesuffix('.jsonl')}-{hashlib.sha256(other).hexdigest()[:8]}.jsonl"
+        elif len(lines) <= len(kept) or bucket.replace(name, kept + lines[len(kept) :], found[1] if found else None):
+            return
+
+
+def _first_other(stored: bytes, lines: bytes) -> bytes | None:
+    """The first line that is not of the request of the stored one in its place; None where each is."""
+    if stored.startswith(lines) or lines.startswith(stored):
+        return None
+    for old, new in zip(stored.splitlines(), lines.splitlines(), strict=False):
+        if old != new and _request_in(old) != _request_in(new) and old.strip(_BLANK) and new.strip(_BLANK):
+            return new
+    return None
+
+
+def _request_in(line: bytes) -> str | None:
+    """The id of the request of a line; None where the line is damaged."""
+    try:
+        return str(json.loads(line)["request_id"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 def _upload_counts(path: Path, folder: Path, bucket: Bucket, there: dict[str, int]) -> None:
     """Other counts may have the same length, so also what was written a moment ago."""
     name, age = path.relative_to(folder).as_posix(), time.time() - path.stat().st_mtime
     if there.get(name) != path.stat().st_size or age < _RECENT_SECONDS:
-        bucket.put(f"{shared_name(folder)}/{name}", path.read_bytes())
-    elif age > timedelta(days=2).total_seconds():
+        _raise_counts(bucket, f"{shared_name(folder)}/{name}", counts_in(path.read_bytes()))
+    if age > timedelta(days=2).total_seconds():
         path.unlink()
+
+
+def _raise_counts(bucket: Bucket, name: str, counts: Counts) -> None:
+    """Store counts where they are higher: no stored one ever falls."""
+    while True:
+        found = bucket.get(name)
+        stored = counts_in(found[0]) if found else None
+        highest = counts | (stored or Counter())
+        content = json.dumps(as_rows(highest)).encode()
+        if highest == stored or bucket.replace(name, content, found[1] if found else None):
+            return
 
 
 @contextlib.contextmanager
@@ -103,7 +162,9 @@ def arrived_logs(folder: Path, *, kept_since: date) -> Iterator[Path]:
             if found is not None:
                 replace_file(path, found[0], mode=0o600)
     yield arrived
-    old = [name for name in logs if name[:_DAY] < kept_since.isoformat()]
+    # A server that was away for days may have added to one meanwhile, and that has not landed.
+    now = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
+    old = [name for name, size in logs.items() if name[:_DAY] < kept_since.isoformat() and now.get(name) == size]
     bucket.delete([f"{shared_name(folder)}/{name}" for name in old])
 
 
@@ -123,14 +184,19 @@ def change_stored_logs(folder: Path, changed: Callable[[bytes], bytes]) -> int:
     bucket, number = shared_bucket(), 0
     for stored in bucket.listing(shared_name(folder)) if bucket else ():
         name = f"{shared_name(folder)}/{stored.name}"
-        if bucket is None or not name.endswith(".jsonl") or (found := bucket.get(name)) is None:
-            continue
+        if bucket is not None and name.endswith(".jsonl"):
+            number += _change_stored(bucket, name, changed)
+    return number
+
+
+def _change_stored(bucket: Bucket, name: str, changed: Callable[[bytes], bytes]) -> int:
+    """Change the lines of one stored log, again where a server has added to it meanwhile; how many were another."""
+    while (found := bucket.get(name)) is not None:
         lines = found[0].split(b"\n")
         new = [changed(line) for line in lines]
-        if new != lines:
-            bucket.put(name, b"\n".join(new))
-            number += sum(line != other for line, other in zip(new, lines, strict=True))
-    return number
+        if new == lines or bucket.replace(name, b"\n".join(new), found[1]):
+            return sum(line != other for line, other in zip(new, lines, strict=True))
+    return 0
 
 
 def _arrived(folder: Path) -> Path:

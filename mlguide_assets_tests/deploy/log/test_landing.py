@@ -235,6 +235,21 @@ def test_champion_and_challenger_of_a_request_are_two_lines(folder: Path, lake: 
     assert lake.read_arrow(PREDICTION_LOG)["model_version"].to_pylist() == ["3", "3", "4", "4"]
 
 
+@pytest.mark.parametrize("is_landed", [False, True])
+def test_a_line_that_two_files_have_lands_once(folder: Path, lake: Lake, is_landed: bool) -> None:
+    """A host that was cloned while it served goes on with a copy of what it had written; one may have lost a row."""
+    write(folder, request("a"), request("b"))
+    if is_landed:
+        land_log(folder, lake, PROBLEM, today=TODAY)
+    erased = json.loads(request("a"))
+    erased["rows"] = erased["rows"][1:]
+    write(folder, json.dumps(erased).encode(), request("c"))
+    land_log(folder, lake, PROBLEM, today=TODAY)
+    assert sorted(each for each in landed(lake) if each != ("a", 0)) == [
+        ("a", 1), ("b", 0), ("b", 1), ("c", 0), ("c", 1)
+    ]  # fmt: skip
+
+
 def test_old_files_go_once_they_have_landed_and_their_rows_stay(folder: Path, lake: Lake) -> None:
     old = NOON - timedelta(days=KEPT_DAYS + 1)
     write(folder, request("old"), at=old)

@@ -1,6 +1,8 @@
 """What servers of other hosts have logged reaches the host that lands it, also what a killed server left."""
 
 import json
+import shutil
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -136,3 +138,156 @@ def test_stored_lines_are_changed_in_place(server: Path, tmp_path: Path, monkeyp
     with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
         assert logged(folder) == ["other"]
     assert folder in log_folders(landing)
+
+
+def test_a_copied_home_leaves_what_is_stored_as_it_is(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy was made while the server went on, or the disk was restored to an earlier state."""
+    log = LogWriter(server)
+    write(log, "first")
+    copied = copy_of(server, tmp_path)
+    write(log, "second")
+    log.close()
+    upload_logs(server)
+    on_host("copy", tmp_path, monkeypatch)
+    upload_logs(copied)
+    assert not (copied / DAY).exists(), "all of it is stored"
+    assert arrived(tmp_path, monkeypatch) == ["first", "second"]
+
+
+def test_what_a_copy_has_alone_is_added(server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host that began the file was lost after it had stored the first line."""
+    log = LogWriter(server)
+    write(log, "first")
+    upload_logs(server)
+    write(log, "second")
+    copied = copy_of(server, tmp_path)
+    on_host("copy", tmp_path, monkeypatch)
+    upload_logs(copied)
+    assert not (copied / DAY).exists()
+    assert arrived(tmp_path, monkeypatch) == ["first", "second"]
+
+
+@pytest.mark.parametrize("own", ["other", "other, and longer"])
+def test_a_host_that_was_cloned_while_it_served_stores_its_lines_beside_those(
+    own: str, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    (cloned,) = segments(copy_of(server, tmp_path), DAY)
+    write(log, "second")
+    log.close()
+    upload_logs(server)
+    for request in (own, "last"):
+        with cloned.open("ab") as going_on:
+            going_on.write(json.dumps({"request_id": request, "rows": []}).encode() + b"\n")
+    on_host("copy", tmp_path, monkeypatch)
+    upload_logs(cloned.parent.parent)
+    assert sorted(arrived(tmp_path, monkeypatch)) == sorted(["first", "second", "first", own, "last"])
+
+
+def test_a_line_that_is_still_being_written_is_stored_once_it_has_its_end(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    (path,) = segments(server, DAY)
+    line = b'{"request_id": "second", "rows": []}\n'
+    for part in (line[:9], line[9:]):
+        with path.open("ab") as written:
+            written.write(part)
+        upload_logs(server)
+    log.close()
+    with path.open("ab") as torn:
+        torn.write(line[:9])
+    upload_logs(server)
+    assert not (server / DAY).exists(), "the torn line was never acknowledged"
+    assert arrived(tmp_path, monkeypatch) == ["first", "second"]
+
+
+def test_what_is_stored_while_lines_are_changed_stays(
+    server: Path, objects: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    upload_logs(server)
+
+    def growing(line: bytes) -> bytes:
+        if not grown:
+            grown.append(line)
+            write(log, "second")
+            log.close()
+            upload_logs(server)
+        return b"{}".ljust(len(line)) if b"first" in line else line
+
+    grown: list[bytes] = []
+    assert change_stored_logs(server, growing) == 1
+    assert not (server / DAY).exists()
+    assert arrived(tmp_path, monkeypatch) == ["second"]
+
+
+def test_what_was_erased_from_the_store_is_not_stored_again(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    write(log, "second")
+    upload_logs(server)
+    assert change_stored_logs(server, erased("first")) == 1
+    write(log, "third")
+    upload_logs(server)
+    log.close()
+    upload_logs(server)
+    assert arrived(tmp_path, monkeypatch) == ["second", "third"]
+
+
+def test_what_came_to_an_old_file_while_it_landed_stays(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    upload_logs(server)
+    later = date.fromisoformat(DAY) + timedelta(days=1)
+    landing = on_host("landing", tmp_path, monkeypatch).served("sample")
+    with arrived_logs(landing, kept_since=later):
+        on_host("server", tmp_path, monkeypatch)
+        write(log, "second")
+        log.close()
+        upload_logs(server)
+        on_host("landing", tmp_path, monkeypatch)
+    assert arrived(tmp_path, monkeypatch) == ["first", "second"]
+
+
+def test_stored_counts_never_fall(server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copied home has those of the moment in which it was copied."""
+    counter, landing = FaultCounter(server / "faults"), Home(tmp_path / "landing").faults("sample")
+    counter.count("/predict", 503)
+    counter.write(NOW)
+    copied = copy_of(server, tmp_path)
+    counter.count("/predict", 503)
+    counter.write(NOW)
+    upload_logs(server)
+    on_host("copy", tmp_path, monkeypatch)
+    upload_logs(copied)
+    on_host("landing", tmp_path, monkeypatch)
+    with arrived_logs(landing, kept_since=KEPT_SINCE) as folder:
+        (path,) = files_by_day(folder)[DAY]
+        assert read_counts(path) == {("/predict", 503): 2}
+
+
+def copy_of(server: Path, tmp_path: Path) -> Path:
+    """The folder of logs in a copy of the server's home."""
+    shutil.copytree(tmp_path / "server", tmp_path / "copy")
+    return tmp_path / "copy" / server.relative_to(tmp_path / "server")
+
+
+def arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests that reach a host which lands them."""
+    with arrived_logs(on_host("landing", tmp_path, monkeypatch).served("sample"), kept_since=KEPT_SINCE) as folder:
+        return logged(folder)
+
+
+def erased(request: str) -> Callable[[bytes], bytes]:
+    """What forgetting does to the lines of a request."""
+    return lambda line: b"{}".ljust(len(line)) if request.encode() in line else line

@@ -115,3 +115,18 @@ def test_threads_that_count_while_it_is_written_lose_nothing(folder: Path) -> No
     counter.write(NOON)
     (path,) = files_by_day(folder)["2026-03-01"]
     assert read_counts(path) == {("/predict", 422): 8000}
+
+
+def test_a_file_that_comes_back_with_fewer_counts_lowers_none(folder: Path, lake: Lake) -> None:
+    """A home that was copied, or restored, has what was counted by then."""
+    counter = FaultCounter(folder)
+    counter.count("/predict", 429)
+    counter.write(NOON)
+    (path,) = files_by_day(folder)["2026-03-01"]
+    earlier = path.read_bytes()
+    counter.count("/predict", 429)
+    counter.write(NOON)
+    for content in (path.read_bytes(), earlier):
+        path.write_bytes(content)
+        land_faults(folder, lake, today=TODAY)
+        assert rows(lake) == [(TODAY, "/predict", 429, 2)]
