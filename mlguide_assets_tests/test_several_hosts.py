@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.gate.history import decisions
 from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.log.prediction_log import read_segment
+from mlguide_assets.deploy.log.sharing import arrived_logs
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets_tests.commands import mlguide, python
@@ -223,12 +226,30 @@ def test_three_hosts_work_as_one_and_each_may_be_killed(hosts: Hosts) -> None:
         with ui(hosts) as (port, _):
             eventually("the log of all servers", lambda: stored_lines(hosts) >= len(hosts.acknowledged))
             land(hosts, port)
-    assert hosts.acknowledged <= landed(hosts)
+        assert hosts.acknowledged <= landed(hosts)
+        assert 1 in users_on_disk(hosts, "server")
+        done = hosts.run("forget", "--user", "1", "--yes", home="visitor")
+        assert done.code == 0, done.err
+        eventually("the user leaves the disk of the server", lambda: 1 not in users_on_disk(hosts, "server"))
+        server.client().predict(2)
+    assert not list(hosts.home("server").served(hosts.problem.key).glob("*/*.jsonl")), "all is stored"
+    with arrived_logs(hosts.home("watcher").served(hosts.problem.key), kept_since=date.min) as arrived:
+        assert 1 not in users_in(arrived)
     assert decisions(hosts.lake("watcher"))[-1]["verdict"] == "rolled_back"
     status = hosts.run("status", "--json", home="visitor")
     assert status.code == 0, status.err
     written = [path for path in hosts.folder.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
     assert not written, "the password of the database was written down"
+
+
+def users_on_disk(hosts: Hosts, name: str) -> set[int]:
+    return users_in(hosts.home(name).served(hosts.problem.key))
+
+
+def users_in(folder: Path) -> set[int]:
+    """Of all rows in a folder of logs."""
+    requests = (request for path in folder.glob("*/*.jsonl") for request in read_segment(path))
+    return {row["user_id"] for request in requests for row in request["rows"]}
 
 
 def stored_lines(hosts: Hosts) -> int:

@@ -8,6 +8,7 @@ from mlguide_assets.console.forget_reach import Reach
 from mlguide_assets.deploy.forgetting import Forgetting, Removal
 from mlguide_assets.english import counted, with_article
 from mlguide_assets.prepare.forgetting.same_entities import SameEntity
+from mlguide_assets.prepare.hosts.shared_files import shared_bucket
 from mlguide_assets.prepare.sources.reading import describe
 from mlguide_assets.settings import Home
 
@@ -54,6 +55,12 @@ def lines(reach: Reach, done: Forgetting, home: Home) -> Iterator[str]:
     for each in done.problems:
         yield from _learned(each, home, is_only=one and not reach.untouched)
     yield from _not_reached(reach, home)
+    if shared_bucket() is not None:
+        yield (
+            "Servers of other hosts remove it from their own logs within seconds, those that are stopped when started; "
+            "hosts that land these logs, at their next run. Other files of another home, such as reports, go when this "
+            "runs there."
+        )
     yield "Files that were exported or copied elsewhere, and backups, are not reached."
 
 

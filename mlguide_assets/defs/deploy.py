@@ -321,20 +321,26 @@ served_predictions = dg.AssetSpec(
 def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every case that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
+    from mlguide_assets.deploy.log.forgotten_rows import ForgottenRows
     from mlguide_assets.deploy.log.landing import KEPT_DAYS, PREDICTION_LOG, land_log
     from mlguide_assets.deploy.log.prediction_log import GIGABYTE
     from mlguide_assets.deploy.log.sharing import arrived_logs
     from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 
     lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
-    with arrived_logs(workspace.home.served(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:
+    forgotten = ForgetList.load(workspace.home.forgotten(problem.key))
+    with arrived_logs(
+        workspace.home.served(problem.key),
+        kept_since=today - timedelta(days=KEPT_DAYS),
+        forgotten=ForgottenRows(forgotten, problem),
+    ) as folder:
         landing = land_log(
             folder,
             lake,
             problem,
             today=today,
             most_bytes=problem.serving.max_log_gigabytes * GIGABYTE,
-            forgotten=ForgetList.load(workspace.home.forgotten(problem.key)),
+            forgotten=forgotten,
         )
     if landing.last_answer is not None:
         known = {"last_answer": landing.last_answer.isoformat(), "days": ", ".join(landing.days)}

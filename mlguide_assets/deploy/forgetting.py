@@ -6,7 +6,6 @@ repeated: where a run was killed, running it again completes it. Which problems 
 """
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,11 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.log.forgotten_rows import change_lines, line_with_rows
 from mlguide_assets.deploy.log.sharing import change_stored_logs, log_folders
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.registry.learned_versions import versions_that_learned
 from mlguide_assets.prepare.forgetting.database_erasing import erase_from_database
-from mlguide_assets.prepare.forgetting.erasing import Erasure, overwrite
+from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten
 from mlguide_assets.prepare.hosts.run_lock import run_lock
 from mlguide_assets.prepare.hosts.scratch import SCRATCH
@@ -156,14 +156,8 @@ def erase_from_log(folder: Path, erasure: Erasure) -> int:
 
     Every line keeps its length, so a server that appends to the file goes on.
     """
-    changed = 0
-    for path in sorted(folder.glob("*/*.jsonl*")):
-        lines = path.read_bytes().split(b"\n")
-        new = [_line_without_pairs(line, erasure) for line in lines]
-        if new != lines:
-            overwrite(path, b"\n".join(new))
-            changed += sum(line != other for line, other in zip(new, lines, strict=True))
-    return changed
+    erased = partial(_line_without_pairs, erasure=erasure)
+    return sum(change_lines(path, erased) for path in sorted(folder.glob("*/*.jsonl*")))
 
 
 def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[str, int], int]:
@@ -247,13 +241,7 @@ def _line_without_pairs(line: bytes, erasure: Erasure) -> bytes:
     if not erasure.pattern.may_be_in(line):
         return line
     try:
-        request = json.loads(line)
-        kept = [row for row in request["rows"] if str(row.get(erasure.entity.column)) != str(erasure.key)]
+        return line_with_rows(line, lambda row: str(row.get(erasure.entity.column)) != str(erasure.key))
     except (ValueError, KeyError, TypeError, AttributeError):
         # Torn or damaged, so never acknowledged: it may hold features after a mention.
         return line if erasure.blanked_bytes(line) == line else b" " * len(line)
-    if len(kept) == len(request["rows"]):
-        return line
-    content = json.dumps({**request, "rows": kept}, ensure_ascii=False, separators=(",", ":")).encode()
-    # Python may write a number in more digits than the server did; then the request goes with its other pairs.
-    return (content if len(content) <= len(line) else b"{}").ljust(len(line))

@@ -107,3 +107,11 @@ def plain_path(folder: Path) -> Path:
     link = links / folder.name.translate(str.maketrans("?#%", "___"))
     link.symlink_to(folder)
     return link
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Replace the first bytes of a file in place; what others append meanwhile stays."""
+    with path.open("r+b") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
-from mlguide_assets.console.forget_answer import question
+from mlguide_assets.console.forget_answer import lines, question
 from mlguide_assets.console.forget_reach import find_reach
 from mlguide_assets.define.loading import current_problem, dump_problem
+from mlguide_assets.deploy.forgetting import Forgetting
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import DATABASE_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets_tests.other_tables import ORDERS, PAYERS, PAYMENTS, problem_of
 
 
@@ -66,6 +67,18 @@ def test_the_summary_is_json_and_the_user_is_on_the_list(home: Home) -> None:
     code, text = forget(home, "--user", "7", "--yes")
     assert code == 0
     assert "Nothing is kept of user 7" in text
+
+
+def test_where_hosts_share_a_home_it_says_what_becomes_of_the_others(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = current_problem(home)
+    reach = find_reach(home, problem, "user", "1")
+    done = Forgetting((), 0, resumed=False)
+    assert "other hosts" not in " ".join(lines(reach, done, home))
+    monkeypatch.setenv(LAKE_VARIABLE, "s3://lakes/shared")
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://nobody@127.0.0.1:9/none")
+    assert "Servers of other hosts remove it from their own logs within seconds" in " ".join(lines(reach, done, home))
 
 
 def test_what_there_is_one_of_is_said_in_the_singular(home: Home) -> None:

@@ -14,7 +14,7 @@ import json
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from mlguide_assets.deploy.log.fault_log import Counts, as_rows, counts_in
+from mlguide_assets.deploy.log.forgotten_rows import ForgottenRows, change_lines, erase_once
 from mlguide_assets.deploy.log.prediction_log import LANDED, SEGMENT_BYTES, is_held, read_noted, remove_unused
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
@@ -47,11 +48,12 @@ def segment_bytes() -> int:
     return SEGMENT_BYTES if shared_bucket() is None else SHARED_SEGMENT_BYTES
 
 
-def upload_logs(folder: Path) -> None:
+def upload_logs(folder: Path, forgotten: ForgottenRows | None = None) -> None:
     """Store what servers of this host have written, and remove what is complete there; one process at a time.
 
     Args:
         folder: of the server's logs, `Home.served`.
+        forgotten: rows that are erased here and not stored; where another host has forgotten somebody, from all files.
 
     Raises:
         InputError: the store does not answer; what it has not is still here.
@@ -61,14 +63,30 @@ def upload_logs(folder: Path) -> None:
         return
     with contextlib.suppress(Timeout), locked(folder / ".uploading.lock", wait=False):
         there = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
+        if forgotten:
+            for path in erase_once(folder, forgotten):
+                # It may have been stored, with them, after they had been erased there.
+                _change_stored(bucket, f"{shared_name(folder)}/{_name(path, folder)}", forgotten.removed_from)
         for path in sorted(folder.glob("[0-9]*/*.jsonl")):
+            _erase_new(path, forgotten, there.get(_name(path, folder), 0))
             _upload(path, folder, bucket, there)
         for path in sorted((folder / FAULTS_FOLDER).glob("*-*.json")):
             _upload_counts(path, folder, bucket, there)
 
 
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _erase_new(path: Path, forgotten: ForgottenRows | None, stored: int) -> None:
+    """Erase from what a file has grown by since it was stored."""
+    if forgotten and path.stat().st_size > stored:
+        start = path.read_bytes().rfind(b"\n", 0, stored) + 1
+        change_lines(path, forgotten.removed_from, start)
+
+
 def _upload(path: Path, folder: Path, bucket: Bucket, there: dict[str, int]) -> None:
-    content, name = path.read_bytes(), path.relative_to(folder).as_posix()
+    content, name = path.read_bytes(), _name(path, folder)
     # What follows the last line end is still being written, or was torn by a kill and never acknowledged.
     lines = content[: content.rfind(b"\n") + 1]
     if there.get(name) == len(lines) and is_held(path):
@@ -119,7 +137,7 @@ def _request_in(line: bytes) -> str | None:
 
 def _upload_counts(path: Path, folder: Path, bucket: Bucket, there: dict[str, int]) -> None:
     """Other counts may have the same length, so also what was written a moment ago."""
-    name, age = path.relative_to(folder).as_posix(), time.time() - path.stat().st_mtime
+    name, age = _name(path, folder), time.time() - path.stat().st_mtime
     if there.get(name) != path.stat().st_size or age < _RECENT_SECONDS:
         _raise_counts(bucket, f"{shared_name(folder)}/{name}", counts_in(path.read_bytes()))
     if age > timedelta(days=2).total_seconds():
@@ -138,12 +156,13 @@ def _raise_counts(bucket: Bucket, name: str, counts: Counts) -> None:
 
 
 @contextlib.contextmanager
-def arrived_logs(folder: Path, *, kept_since: date) -> Iterator[Path]:
+def arrived_logs(folder: Path, *, kept_since: date, forgotten: ForgottenRows | None = None) -> Iterator[Path]:
     """The folder from which the logs of all servers are landed: on one host that where they are written.
 
     Args:
         folder: `Home.served` or `Home.faults`.
         kept_since: what is stored of days before goes once the block ends well, and so has landed.
+        forgotten: rows that are erased from what has arrived, also before another host had forgotten them.
 
     Raises:
         InputError: the store does not answer.
@@ -161,6 +180,8 @@ def arrived_logs(folder: Path, *, kept_since: date) -> Iterator[Path]:
             found = bucket.get(f"{shared_name(folder)}/{name}")
             if found is not None:
                 replace_file(path, found[0], mode=0o600)
+    if forgotten:
+        deque(erase_once(arrived, forgotten), maxlen=0)
     yield arrived
     # A server that was away for days may have added to one meanwhile, and that has not landed.
     now = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
@@ -176,7 +197,7 @@ def log_folders(folder: Path) -> tuple[Path, ...]:
 def change_stored_logs(folder: Path, changed: Callable[[bytes], bytes]) -> int:
     """Change lines of the stored prediction logs, each to one of the same length; how many were another.
 
-    A server that still writes a file stores it again as it was: landing leaves out who is forgotten.
+    What a server has not stored yet it erases itself, by the list of the forgotten.
 
     Raises:
         InputError: the store does not answer.
@@ -212,10 +233,15 @@ def _size_known(path: Path) -> int | None:
 
 
 class Uploader:
-    """A thread that stores the logs of this host every few seconds, where hosts share a store; else nothing."""
+    """A thread that stores the logs of this host every few seconds, where hosts share a store; else nothing.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        forgotten: what is on the list now, see `upload_logs`.
+    """
+
+    def __init__(self, folder: Path, forgotten: Callable[[], ForgottenRows]) -> None:
         self._folder = folder
+        self._forgotten = forgotten
         self._ended = threading.Event()
         self._fault: str | None = None
         self._thread = threading.Thread(target=self._run, name="uploading", daemon=True)
@@ -238,7 +264,7 @@ class Uploader:
 
     def _try(self) -> None:
         try:
-            upload_logs(self._folder)
+            upload_logs(self._folder, self._forgotten())
             self._fault = None
         except (InputError, OSError) as error:
             if str(error) != self._fault:

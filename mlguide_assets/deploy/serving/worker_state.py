@@ -12,6 +12,7 @@ from typing import Literal
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, Role
 from mlguide_assets.deploy.log.fault_log import FaultCounter
+from mlguide_assets.deploy.log.forgotten_rows import ForgottenRows
 from mlguide_assets.deploy.log.prediction_log import GIGABYTE, LogError, LogWriter, probe_writable
 from mlguide_assets.deploy.log.sharing import Uploader, segment_bytes
 from mlguide_assets.deploy.online_store.opening import open_store
@@ -29,6 +30,7 @@ from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answ
 from mlguide_assets.deploy.serving.shadow import Shadow
 from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower, Watcher
 from mlguide_assets.instants import now_utc
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 from mlguide_assets.settings import Home
 
 SWITCH_SECONDS = 0.0005
@@ -63,7 +65,8 @@ class WorkerState:
             LogWriter(logs, most_bytes=self._most_bytes, segment_bytes=segment_bytes()) for _ in range(ANSWERING + 1)
         ]
         self._log_folder = logs
-        self._uploader = Uploader(logs)
+        listed = home.forgotten(problem.key)
+        self._uploader = Uploader(logs, lambda: ForgottenRows(ForgetList.load(listed), problem))
         self._resolver = Resolver(problem)
         self._service = Service(problem, answering)
         self._shadow = Shadow(self._logs[-1], metrics)

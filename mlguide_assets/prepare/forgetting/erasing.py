@@ -5,7 +5,6 @@ What declares, rather than records, is not for this: problem files, models, the 
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import overwrite
 from mlguide_assets.prepare.forgetting.entity_pattern import EntityPattern, are_quarantined_rows
 from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
 from mlguide_assets.prepare.forgetting.mention import Mention
@@ -153,14 +153,6 @@ class Erasure:
         to = ", ".join(f'"{column}" = ?' for column in columns)
         database.executemany(f'UPDATE "{table}" SET {to} WHERE rowid = ?', changed)
         return len(changed)
-
-
-def overwrite(path: Path, content: bytes) -> None:
-    """Replace the first bytes of a file in place; what others append meanwhile stays."""
-    with path.open("r+b") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _filler(mention: Mention, text: str) -> str:

@@ -10,8 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-import ibis
+from typing import TYPE_CHECKING
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
@@ -19,6 +18,9 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.shared_files import read
 from mlguide_assets.prepare.hosts.shared_files import replace as replace_content
+
+if TYPE_CHECKING:
+    import ibis
 
 Key = int | str
 
@@ -137,12 +139,15 @@ class ForgetList:
         """The first forgotten entity that a model version had learned from, if any."""
         return next((entry for entry in self.entries if version in entry.learned), None)
 
-    def rows_without(self, name: str, rows: ibis.Table, entity: Entity) -> ibis.Table:
+    def rows_without(self, name: str, rows: "ibis.Table", entity: Entity) -> "ibis.Table":
         """The rows of a table that are of no forgotten entity."""
         return rows_without(name, rows, entity, [Listed(self, entity)])
 
-    def has(self, keys: ibis.Column, entity: Entity) -> ibis.Value:
+    def has(self, keys: "ibis.Column", entity: Entity) -> "ibis.Value":
         """Whether each of the keys of a table is on the list."""
+        # Not above: a server reads the list, too.
+        import ibis
+
         hashed = (ibis.literal(self._salt_of(entity)) + keys.cast("string")).hexdigest("sha256")
         return hashed.isin([entry.hash for entry in self.entries])
 
@@ -155,12 +160,14 @@ class Listed:
     entity: Entity
 
 
-def rows_without(name: str, rows: ibis.Table, entity: Entity, lists: Iterable[Listed]) -> ibis.Table:
+def rows_without(name: str, rows: "ibis.Table", entity: Entity, lists: Iterable[Listed]) -> "ibis.Table":
     """The rows of a table that are of no entity on any of the lists.
 
     Args:
         entity: as the problem of the table knows it.
     """
+    import ibis
+
     column, lists = entity.column_in(name, rows.columns), [each for each in lists if each.list.entries]
     if column is None or not lists:
         return rows

@@ -3,20 +3,24 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mlguide_assets.deploy.log.fault_log import FaultCounter, files_by_day, read_counts
+from mlguide_assets.deploy.log.forgotten_rows import ForgottenRows
 from mlguide_assets.deploy.log.prediction_log import LogWriter, remove_unused, segments
-from mlguide_assets.deploy.log.sharing import arrived_logs, change_stored_logs, log_folders, upload_logs
+from mlguide_assets.deploy.log.sharing import Uploader, arrived_logs, change_stored_logs, log_folders, upload_logs
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.hosts import shared_files
 from mlguide_assets.prepare.lake import bucket as bucket_module
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.object_store import ObjectServer
+from mlguide_assets_tests.train.sends import PROBLEM
 
 NOW = datetime(2026, 3, 2, 12)
 DAY, KEPT_SINCE = "2026-03-02", date(2026, 2, 23)
@@ -39,8 +43,32 @@ def logged(folder: Path) -> list[str]:
     return [request["request_id"] for request in read_day(folder, DAY)]
 
 
-def write(log: LogWriter, request: str) -> None:
-    log.append([json.dumps({"request_id": request, "rows": []}).encode()], NOW)
+def write(log: LogWriter, request: str, users: tuple[int, ...] = ()) -> None:
+    line = {"request_id": request, "rows": [{"user_id": user} for user in users]}
+    log.append([json.dumps(line).encode()], NOW)
+
+
+def forgotten_users(tmp_path: Path, *users: int) -> ForgottenRows:
+    known = ForgetList(tmp_path / "forgotten.json", "salt")
+    for user in users:
+        known = known.with_entry(Forgotten(known.hash_of(user, entity_of(PROBLEM, "user")), NOW.isoformat()))
+    return ForgottenRows(known, PROBLEM)
+
+
+def users_in(folder: Path) -> str:
+    """The users of all rows in the files of a folder, one digit each."""
+    return "".join(str(row["user_id"]) for request in read_day(folder, DAY) for row in request["rows"])
+
+
+def users_in_store() -> str:
+    """Those of the one file of the store."""
+    bucket = shared_files.shared_bucket()
+    assert bucket is not None
+    (stored,) = bucket.listing("served/sample")
+    found = bucket.get(f"served/sample/{stored.name}")
+    assert found is not None
+    lines = [json.loads(line) for line in found[0].splitlines()]
+    return "".join(str(row["user_id"]) for line in lines for row in line["rows"])
 
 
 def test_lines_arrive_while_the_server_goes_on_and_leave_it_once_all_have(
@@ -240,6 +268,61 @@ def test_what_was_erased_from_the_store_is_not_stored_again(
     log.close()
     upload_logs(server)
     assert arrived(tmp_path, monkeypatch) == ["second", "third"]
+
+
+def test_who_was_forgotten_on_another_host_leaves_the_server_and_does_not_come_back(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first", users=(1, 2))
+    upload_logs(server, forgotten_users(tmp_path))
+    assert "1" in users_in(server) + users_in_store()
+    landing = on_host("landing", tmp_path, monkeypatch).served("sample")
+    with arrived_logs(landing, kept_since=KEPT_SINCE, forgotten=forgotten_users(tmp_path)) as folder:
+        assert users_in(folder) == "12"
+    on_host("server", tmp_path, monkeypatch)
+    write(log, "second", users=(2, 1))
+    upload_logs(server, forgotten_users(tmp_path, 1))
+    assert (users_in(server), users_in_store()) == ("22", "22")
+    write(log, "third", users=(3, 1))
+    upload_logs(server, forgotten_users(tmp_path, 1))
+    assert (users_in(server), users_in_store()) == ("223", "223")
+    on_host("landing", tmp_path, monkeypatch)
+    (path,) = segments(folder, DAY)
+    first = path.stat().st_size
+    with arrived_logs(landing, kept_since=KEPT_SINCE, forgotten=forgotten_users(tmp_path, 1)) as folder:
+        assert path.stat().st_size > first
+        assert users_in(folder) == "223"
+    with arrived_logs(landing, kept_since=KEPT_SINCE, forgotten=forgotten_users(tmp_path, 1, 3)) as folder:
+        assert users_in(folder) == "22", "also what has arrived before"
+
+
+def test_a_server_reads_the_list_that_all_hosts_share(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten = Home(tmp_path / "server").forgotten("sample")
+    log = LogWriter(server)
+    write(log, "first", users=(1, 2))
+    uploader = Uploader(server, lambda: ForgottenRows(ForgetList.load(forgotten), PROBLEM))
+    uploader.start()
+    elsewhere = on_host("elsewhere", tmp_path, monkeypatch).forgotten("sample")
+    replace(forgotten_users(tmp_path, 1).forgotten, path=elsewhere).save()
+    on_host("server", tmp_path, monkeypatch)
+    uploader.stop()
+    assert (users_in(server), users_in_store()) == ("2", "2")
+
+
+def test_what_was_being_stored_while_a_user_was_forgotten_leaves_the_store_again(server: Path, tmp_path: Path) -> None:
+    log = LogWriter(server)
+    write(log, "first", users=(1, 2))
+    upload_logs(server, forgotten_users(tmp_path))
+    change_stored_logs(server, forgotten_users(tmp_path, 1).removed_from)
+    write(log, "second", users=(1, 3))
+    # It had read the list before.
+    upload_logs(server, forgotten_users(tmp_path))
+    assert users_in_store() == "213"
+    upload_logs(server, forgotten_users(tmp_path, 1))
+    assert (users_in(server), users_in_store()) == ("23", "23")
 
 
 def test_what_came_to_an_old_file_while_it_landed_stays(
