@@ -87,7 +87,7 @@ class Home:
         """
         chosen = os.environ.get(CHOSEN_VARIABLE)
         for option in (f"--problem {chosen}" if chosen else "", self.option):
-            text = _with_option(text, option) if option else text
+            text = with_option(text, option) if option else text
         return text
 
     @property
@@ -263,8 +263,12 @@ def _folder_of(address: str) -> Path | None:
     return path
 
 
-def _with_option(text: str, option: str) -> str:
-    """The text with an option behind each command on a home that lacks it."""
+def with_option(text: str, option: str) -> str:
+    """The text with an option behind each command on a home that lacks it.
+
+    >>> with_option("'mlguide run' trains one", "--problem churn")
+    "'mlguide run --problem churn' trains one"
+    """
     command = rf"\bmlguide (?![^'\n]{{0,80}}{option.split()[0]})(?:{'|'.join(COMMANDS_ON_A_HOME)})\b(?!-)"
     # A function: in a replacement text, a backslash of the path would be an escape.
     return re.sub(command, lambda found: f"{found[0]} {option}", text)

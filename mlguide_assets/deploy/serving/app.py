@@ -157,8 +157,8 @@ async def _answered(prediction_request: PredictionRequest, request: Request) -> 
 async def _answer(app: FastAPI, prediction_request: PredictionRequest, request_id: str) -> bytes:
     running: WorkerState = app.state.running
     pending = await running.batcher.answer(prediction_request, request_id)
-    if pending.refusal is not None:
-        raise pending.refusal
+    if (refusal := pending.refusal) is not None:
+        raise RefusedError(refusal.status, running.commands(refusal.detail))
     return pending.body
 
 
@@ -200,7 +200,7 @@ def _add_list(app: FastAPI, list_: List, id_: Any) -> None:
         try:
             rows = await asyncio.to_thread(running.listed, list_, search, limit)
         except StoreError as error:
-            raise RefusedError(503, str(error)) from error
+            raise RefusedError(503, running.commands(str(error))) from error
         return Response(to_json(rows), media_type="application/json")
 
     some = "the newest first" if list_.chosen else f"or, without one, some {list_.table} with many events"

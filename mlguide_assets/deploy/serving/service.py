@@ -29,7 +29,9 @@ from mlguide_assets.instants import now_utc
 NO_CHAMPION = (
     "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' says why not."
 )
-NO_FEATURES = "The online store is empty, since no features were published yet: 'mlguide run' publishes them."
+NO_FEATURES = (
+    "The online store is empty: no features were published yet, or it lost them. 'mlguide run' publishes them."
+)
 
 FAULT = 500
 """HTTP status of a request that the server failed on."""

@@ -9,6 +9,7 @@ from threading import Lock
 from time import monotonic
 from typing import Literal
 
+from mlguide_assets.define.loading import name_in_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, Role
 from mlguide_assets.deploy.log.fault_log import FaultCounter
@@ -31,7 +32,7 @@ from mlguide_assets.deploy.serving.shadow import Shadow
 from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower, Watcher
 from mlguide_assets.instants import now_utc
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import Home, with_option
 
 SWITCH_SECONDS = 0.0005
 """The threads that answer and the event loop share the interpreter: at Python's 5 ms they would wait for each other."""
@@ -55,6 +56,7 @@ class WorkerState:
     def __init__(self, home: Home, problem: Problem, store: str | None, faults: FaultCounter, metrics: Metrics) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._problem = problem
+        self._name = name_in_home(problem, home)
         # A store belongs to one thread at a time: threads that answer share one, threads that list and report another.
         answering, self._store = (open_store(home, problem.key, store) for _ in range(2))
         self._turn = Lock()
@@ -102,6 +104,10 @@ class WorkerState:
         )
         for (version, label), number in classes.items():
             self._metrics.count_predictions(version, label, number)
+
+    def commands(self, text: str) -> str:
+        """A text whose `mlguide` commands name the problem, where the home has others."""
+        return with_option(text, f"--problem {self._name}") if self._name else text
 
     def stop(self) -> None:
         """Finish what was begun, and close the log."""
@@ -152,7 +158,7 @@ class WorkerState:
         status: Status = "unavailable" if model is None or not usable else "degraded" if reasons else "ready"
         return ServiceState(
             status=status,
-            reasons=reasons,
+            reasons=[self.commands(each) for each in reasons],
             model_version=model.version if model else None,
             trained_at=model.trained_at if model else None,
             threshold=model.threshold if model else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.serving.others import CARDS, OtherHouse
 from mlguide_assets_tests.deploy.serving.serving import Client, Server, eventually, gained, sample, scrape
 
@@ -16,16 +17,21 @@ PAYMENT = {"card_id": CARDS[0], "shop_id": 3, "amount": 20.0}
 @pytest.fixture(scope="module")
 def both(payments: OtherHouse, orders: OtherHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A home of payments and of customers, the payments last."""
-    home = type(payments.home)(tmp_path_factory.mktemp("both") / "home")
+    home = home_of_both(payments, orders, tmp_path_factory.mktemp("both") / "home")
+    with Server(home) as server:
+        client = server.client()
+        yield client
+        client.close()
+
+
+def home_of_both(payments: OtherHouse, orders: OtherHouse, root: Path) -> Home:
+    home = Home(root)
     for house in (orders, payments):
         shutil.copytree(house.home.root, home.root, dirs_exist_ok=True)
     home.problems.mkdir()
     for house in (payments, orders):
         (home.problems / f"{house.problem.key}.yaml").write_text(dump_problem(house.problem))
-    with Server(home) as server:
-        client = server.client()
-        yield client
-        client.close()
+    return home
 
 
 def test_each_problem_is_asked_below_its_name(both: Client) -> None:
@@ -89,3 +95,18 @@ def test_a_home_may_serve_one_of_them(payments: OtherHouse, orders: OtherHouse, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PROBLEM_VARIABLE, "orders")
         assert list(served_problems(home)) == ["orders"]
+
+
+def test_what_to_do_names_the_problem(payments: OtherHouse, orders: OtherHouse, tmp_path: Path) -> None:
+    """The command without it is about the problem of the last run, whose features are there."""
+    home = home_of_both(payments, orders, tmp_path / "home")
+    home.online_store(orders.problem.key).unlink()
+    with Server(home) as server:
+        client = server.client()
+        state = client.get("/problems/orders/readyz").json()
+        answer = client.post("/problems/orders/predict", {"customer_ids": [1]})
+        assert client.get("/problems/cards/readyz").status == 200
+        client.close()
+    assert (state["status"], answer.status) == ("unavailable", 503)
+    for text in (*state["reasons"], answer.json()["detail"]):
+        assert "or it lost them. 'mlguide run --problem orders' publishes them" in text
