@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _REASON_CHARACTERS = 300
 _REASONS = 3
-_REFUSALS = ("InputError", "MissingTableError", "LostVersionError", "UnscorableError")
-"""Errors of ours, whose text is a sentence for people."""
+_REFUSALS = ("InputError", "MissingTableError", "LostVersionError", "UnscorableError", "StoreError", "DamagedError")
+"""Errors of ours, whose text is a sentence for people: InputError and all that are one."""
 
 _RANGE = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

@@ -1,12 +1,17 @@
 """What is told of a run that failed: why, about what, and until what was done."""
 
+import ast
 from datetime import date
+from pathlib import Path
 
 import pytest
 
+import mlguide_assets
 from mlguide_assets.defs import ended_runs, observe, retrain
 from mlguide_assets.defs.run_requests import REASON
 from mlguide_assets.defs.workspace import PROBLEM
+from mlguide_assets.deploy.online_store.redis_server import DamagedError
+from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.observe.alerts.failed_runs import Work
@@ -16,6 +21,8 @@ from mlguide_assets_tests.defs.house import REACHED, House
 TOLD = [
     (True, "ingest: RuntimeError: the source is down"),
     (InputError("tickets has no column 'opened'."), "tickets has no column 'opened'."),
+    (StoreError("The online store cannot be read."), "The online store cannot be read."),
+    (DamagedError("The online store is damaged."), "The online store is damaged."),
     (
         OSError("no route to postgresql://ro:S3cret@host/crm"),
         "ingest: OSError: no route to postgresql://ro:***@host/crm",
@@ -37,6 +44,21 @@ def test_an_alert_and_the_record_of_retraining_say_why_a_run_failed(
     house.tell_of_failure(retrain.note_failed_retraining, run)
     (tick,) = ticks_of(house.home, PROBLEM).ticks()
     assert tick["outcome_reason"] == told
+
+
+def test_every_error_that_is_a_sentence_for_people_is_told_as_one() -> None:
+    """Dagster's record has the names of errors, not what these are kinds of."""
+    classes = [
+        node
+        for path in sorted(Path(mlguide_assets.__file__).parent.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    kinds = {"InputError"}
+    # A kind of a kind may come before it.
+    for _ in range(3):
+        kinds |= {each.name for each in classes if any(ast.unparse(base) in kinds for base in each.bases)}
+    assert kinds == set(ended_runs._REFUSALS)
 
 
 def test_a_run_that_failed_before_any_step_says_what_dagster_knows(house: House) -> None:

@@ -78,7 +78,8 @@ class Draft:
             self.forget()
             raise StoreError(
                 f"The online store {self._server.shown} lost rows while they were written: give that Redis memory for "
-                f"two states and the policy noeviction, and publish again; what was published before still serves."
+                f"two states and the policy noeviction, and publish again; what was published before serves unless it "
+                f"lost that, too."
             )
 
     def forget(self) -> None:

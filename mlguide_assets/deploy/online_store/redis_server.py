@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from redis import Redis
+from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -71,6 +71,12 @@ class Server:
             return DamagedError(
                 f"The online store {self.shown} is damaged, emptied or of another version ({reason}): materialize "
                 f"online_store, or 'mlguide run', to publish it again."
+            )
+        is_away = isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError)
+        if writing and is_away and not isinstance(error, exceptions.AuthenticationError):
+            return StoreError(
+                f"The online store {self.shown} could not be written ({reason}): see that this Redis runs and can be "
+                f"reached, then run again; what was published before still serves where a server can read it."
             )
         if writing:
             return StoreError(

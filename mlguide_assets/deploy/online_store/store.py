@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mlguide_assets.errors import InputError
+
 if TYPE_CHECKING:
     import ibis
 
@@ -26,8 +28,8 @@ LEFT_OUT = "_left_out"
 """The table of a state with the units that are known, and that no decision is about as of its instant."""
 
 
-class StoreError(Exception):
-    """The store cannot be read now; the text says why, and what to do."""
+class StoreError(InputError):
+    """The store cannot be read or written now; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)

@@ -499,3 +499,9 @@ class TestThroughTheWire:
         ends = ends_of(redis, on_redis)
         assert len(ends) == 5 + 3
         assert sum(end is not None for end in ends.values()) == 3
+
+
+def test_a_redis_that_is_away_is_one_sentence_that_promises_nothing_of_what_it_has() -> None:
+    said = r"could not be written .*see that this Redis runs and can be reached.*serves where a server can read it"
+    with pytest.raises(InputError, match=said):
+        RedisStore("redis://127.0.0.1:9/0", "sample").forget("user_id", 1)
