@@ -31,6 +31,8 @@ from mlguide_assets.prepare.hosts.shared_files import shared_bucket, shared_name
 from mlguide_assets.prepare.lake.bucket import Bucket
 
 UPLOAD_SECONDS = 5.0
+STOP_SECONDS = 10.0
+"""How long a server that was told to stop waits for the store."""
 SHARED_SEGMENT_BYTES = 4 * 1024 * 1024
 """A file that has grown is stored again as a whole."""
 FAULTS_FOLDER = "faults"
@@ -253,13 +255,16 @@ class Uploader:
     def stop(self) -> None:
         """After the last line was written. What cannot be stored now stays for the next server on this host."""
         self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
-            self._try()
+        # A store that does not answer must not hold the server: the thread ends with the process, between two steps
+        # that may both be done again.
+        if self._thread.is_alive() and self._fault is None:
+            self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         self._try()
         while not self._ended.wait(UPLOAD_SECONDS):
+            self._try()
+        if self._fault is None:
             self._try()
 
     def _try(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mlguide_assets.deploy.log import sharing
 from mlguide_assets.deploy.log.fault_log import FaultCounter, files_by_day, read_counts
 from mlguide_assets.deploy.log.forgotten_rows import ForgottenRows
 from mlguide_assets.deploy.log.prediction_log import LogWriter, remove_unused, segments
@@ -304,12 +306,31 @@ def test_a_server_reads_the_list_that_all_hosts_share(
     log = LogWriter(server)
     write(log, "first", users=(1, 2))
     uploader = Uploader(server, lambda: ForgottenRows(ForgetList.load(forgotten), PROBLEM))
-    uploader.start()
     elsewhere = on_host("elsewhere", tmp_path, monkeypatch).forgotten("sample")
     replace(forgotten_users(tmp_path, 1).forgotten, path=elsewhere).save()
     on_host("server", tmp_path, monkeypatch)
+    uploader.start()
     uploader.stop()
     assert (users_in(server), users_in_store()) == ("2", "2")
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_store_that_is_away_does_not_hold_a_server_that_stops(
+    is_known: bool, server: Path, objects: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "STOP_SECONDS", 0.2)
+    log = LogWriter(server)
+    write(log, "first")
+    log.close()
+    uploader = Uploader(server, lambda: ForgottenRows(ForgetList.load(server / "forgotten"), PROBLEM))
+    uploader._fault = "It does not answer." if is_known else None
+    with objects.failing(lambda *_: "503 SlowDown"):
+        uploader.start()
+        began = time.monotonic()
+        uploader.stop()
+        assert time.monotonic() - began < 5
+        assert logged(server) == ["first"]
+    uploader._thread.join(30)
 
 
 def test_what_was_being_stored_while_a_user_was_forgotten_leaves_the_store_again(server: Path, tmp_path: Path) -> None:
