@@ -1,7 +1,9 @@
 """`mlguide forget`: asks first, refuses what it cannot do, and says what was done."""
 
 import json
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -26,7 +28,9 @@ def home(tmp_path: Path) -> Home:
 
 
 def forget(home: Home, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["forget", "--home", str(home.root), *arguments])
+    # A command leaves in the environment which problem was chosen, as its process would.
+    with patch.dict(os.environ):
+        done = CliRunner().invoke(app, ["forget", "--home", str(home.root), *arguments])
     return done.exit_code, done.output
 
 
