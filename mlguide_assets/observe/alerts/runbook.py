@@ -17,7 +17,10 @@ from mlguide_assets.observe.alerts.alert import (
 
 @dataclass(frozen=True)
 class Runbook:
-    """What an alert means, what to do about it, and the command to begin with."""
+    """What an alert means, what to do about it, and the command to begin with.
+
+    People read the action with the alert's `next_step` behind it, so neither says what the other does.
+    """
 
     meaning: str
     action: str
@@ -28,28 +31,28 @@ BY_KEY = {
     OUTCOMES_MISSING: Runbook(
         "For a week or longer no decision has an outcome, although its time for one (label.window) is over. "
         "Performance is not measured, no drop can be noticed, and no training learns from what came since.",
-        "Correct what fills the label's column of the source, then read it again. If outcomes simply come later than "
-        "label.window says, write a longer one.",
+        "Look at what fills the label's column of the source. If outcomes simply come later than label.window says, "
+        "write a longer one.",
         "mlguide status",
     ),
     ROWS_LOST: Runbook(
         "The source had rows at an earlier reading that it has no longer. Features, scores and plans are made without "
         "them; plans of days that the data no longer reach are kept, and are not shown as the newest.",
-        "If the source was cut on purpose, nothing is needed: the alert ends after the next readings. Else restore "
-        "what is missing there, such as a file of a folder, and read it again.",
+        "If the source was cut on purpose, nothing is needed: the alert ends after the next readings. Else look for "
+        "what is missing there, such as a file of a folder.",
         "mlguide status",
     ),
     DATA_OLD: Runbook(
         "The source has had no new events for a week or longer: its feed stands still, and all works with old data.",
-        "Correct what fills the source. If the data have ended, write serving: {clock: data} in the problem file; if "
-        "they come that late, a longer serving: {stale_after}.",
+        "If the data have ended, write serving: {clock: data} in the problem file; if they come that late, a longer "
+        "serving: {stale_after}.",
         "mlguide status",
     ),
     PERFORMANCE_GAP: Runbook(
         "On the same rows, outcomes are worse than the champion's own probabilities expect, by more than chance: the "
         "relation between features and outcome has changed (concept drift).",
-        "Compare realised and estimated performance in the report. Ask what changed in the product at that time. Only "
-        "outcomes from after the change teach a new model, so retrain once enough of them have matured.",
+        "Compare realised and estimated performance in the report. Ask what changed in the product at that time. "
+        "Retrain once enough outcomes of the time since have matured.",
         "mlguide report",
     ),
     ROLLBACK: Runbook(
@@ -82,8 +85,8 @@ BY_KEY = {
     EXPERIMENT_WITHDRAWN: Runbook(
         "The version of an experiment's arm was rolled back, or its canary was aborted or stopped. The arm keeps it "
         "all the same, since an experiment compares what it began with.",
-        "Stop the experiment if the version harms the units of the arm: they follow the champion from then on. Else "
-        "let it end; its looks watch the guardrails of its own file.",
+        "Ask whether the version harms the units of the arm. If it does not, let the experiment end; its looks watch "
+        "the guardrails of its own file.",
         "mlguide experiment stop",
     ),
 }
@@ -92,7 +95,7 @@ BY_KIND = {
         "On several days in a row, columns are distributed significantly and considerably differently from the rows "
         "that the champion was evaluated on.",
         "Look at the columns in the report, those with the largest effect on cost first. If the source delivers wrong "
-        "values, correct it there. If the change is real, train a new model; the gate compares it with the champion.",
+        "values, correct it there. The gate compares what a training makes with the champion.",
         "mlguide report",
     ),
     "performance": Runbook(
@@ -104,9 +107,8 @@ BY_KIND = {
     ),
     "failure": Runbook(
         "A run ended with an error. Nothing that depends on it was updated; what was there before is intact.",
-        "Read the error above and correct its cause, then run the same again, for the same day where the title "
-        "names one: the alert closes once that has succeeded. Where that day is not needed any more, acknowledge the "
-        "alert, so that nobody is reminded.",
+        "Read the error above. The alert closes once the same has succeeded. Where the day that the title names is not "
+        "needed any more, acknowledge the alert, so that nobody is reminded.",
         "mlguide ui",
     ),
     "serving": Runbook(

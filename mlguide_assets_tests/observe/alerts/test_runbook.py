@@ -1,6 +1,8 @@
 """What alerts cost, in which order they stand, and that each of them says what to do."""
 
+import ast
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+import mlguide_assets
 from mlguide_assets.cli import app
 from mlguide_assets.define.training import Costs
+from mlguide_assets.observe.alerts import alert as alerts
 from mlguide_assets.observe.alerts.alert import ROLLBACK, Alert, Kind
 from mlguide_assets.observe.alerts.cost_effect import last_window, ranked, window_cost
 from mlguide_assets.observe.alerts.incidents import Incident
@@ -66,6 +70,32 @@ def test_every_alert_has_a_runbook_whose_command_exists() -> None:
         assert runbook.meaning
         assert runbook.action
     assert runbook_of(ROLLBACK, "performance") != BY_KIND["performance"]
+
+
+def written_alerts() -> Iterator[tuple[str, str, str]]:
+    """Key, kind and words of the next step of every alert in the code; a key that is computed is empty."""
+    for path in Path(mlguide_assets.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Alert":
+                given = {each.arg: each.value for each in node.keywords}
+                if not {"key", "kind", "next_step"} <= given.keys():
+                    continue
+                words = [each.value for each in ast.walk(given["next_step"]) if isinstance(each, ast.Constant)]
+                key = getattr(alerts, getattr(given["key"], "id", ""), "")
+                yield key, ast.literal_eval(given["kind"]), " ".join(map(str, words))
+
+
+def phrases(text: str, words: int = 4) -> set[str]:
+    said = text.lower().replace(":", "").replace(".", "").replace(",", "").replace(";", "").split()
+    return {" ".join(said[at : at + words]) for at in range(len(said) - words + 1)}
+
+
+def test_no_alert_says_what_to_do_twice() -> None:
+    """The action of the runbook and the next step of the alert are read as one line."""
+    found = list(written_alerts())
+    assert BY_KEY.keys() <= {key for key, _, _ in found}
+    for key, kind, next_step in found:
+        assert not phrases(runbook_of(key, kind).action) & phrases(next_step), key or kind
 
 
 def test_what_has_a_runbook_of_its_own_is_an_incident_that_can_open(tmp_path: Path) -> None:
