@@ -153,8 +153,16 @@ def _print_decision_quality(evaluation: dict[str, Any], decisions: str, console:
     rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of positives)" if lift is not None else ""
     console.print(
         f"At the cost-optimal threshold it acts on {found['withheld_share']['value']:.1%} of the {decisions}{rich}; "
-        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions}."
+        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions} against acting on "
+        f"{_without_model(found)}."
     )
+
+
+def _without_model(found: dict[str, Any]) -> str:
+    """The cheaper of the policies that need no model, which the savings are against."""
+    # Figures of an earlier version do not have them, and are against acting on none.
+    none, everything = (found.get(name, {}).get("value") for name in ("cost_of_none_per_1000", "cost_of_all_per_1000"))
+    return "all" if none is not None and everything is not None and everything < none else "none"
 
 
 def _figure(estimate: dict[str, float | None], digits: int) -> str:

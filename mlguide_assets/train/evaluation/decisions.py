@@ -29,6 +29,8 @@ DECISION_METRICS = (
     "lift",
     "withheld_share",
     "cost_per_1000",
+    "cost_of_none_per_1000",
+    "cost_of_all_per_1000",
     "savings_per_1000",
     "calibration_error",
     "calibration_slope",
@@ -58,7 +60,8 @@ def decision_metrics(
         false_alarm: cost of acting where it is not.
 
     - precision, recall, lift: of acting, as in `metrics.Confusion`; withheld_share: that are acted on, of all.
-    - cost_per_1000: of 1,000 decisions under this policy; savings_per_1000: against acting on none.
+    - cost_per_1000: of 1,000 decisions under this policy; cost_of_none_per_1000 and cost_of_all_per_1000: of acting on
+      none of them, and on all, which need no model; savings_per_1000: against the cheaper of these two on all rows.
     - calibration_error: `metrics.expected_calibration_error`, with bins that are the same in every resample. Noise
       alone makes it positive: compare it with `calibration_error_under`.
     - calibration_slope: of the outcomes' log-odds on those predicted; 1 is right, lower is too extreme, higher too
@@ -70,13 +73,13 @@ def decision_metrics(
     """
     truth, scores, bootstrap = _inputs(labels, probabilities, units, repeats, seed)
     line = _Line.of(truth, scores)
-    withheld = scores >= threshold
+    withheld, all_cheaper = scores >= threshold, _acting_on_all_is_cheaper(truth, missed, false_alarm)
     rows = np.stack([np.ones(len(truth)), truth, withheld, withheld & truth, *line.terms(truth, scores)])
     sums = stacked(bootstrap.sums(rows), _gaps_per_unit(truth, scores, bootstrap))
 
     def measure(sums: Floats) -> Floats:
         decision, terms, gaps = sums[:4], sums[4:-BINS], sums[-BINS:]
-        decided, moved = _decided(decision, missed, false_alarm), line.moved(terms, decision)
+        decided, moved = _decided(decision, missed, false_alarm, against_all=all_cheaper), line.moved(terms, decision)
         return np.concatenate([np.stack([*decided, *moved]), ratio(gaps, decision[0])])
 
     points, values = bootstrap.replicated(sums, measure)
@@ -97,18 +100,26 @@ def _inputs(
     return truth, scores, bootstrap
 
 
-def _decided(decision: Floats, missed: float, false_alarm: float) -> list[Floats]:
-    """The first six of `DECISION_METRICS`, each (r,), from (4, r): rows, positives, withheld, withheld positives."""
+def _acting_on_all_is_cheaper(labels: Flags, missed: float, false_alarm: float) -> bool:
+    """Which of the policies without a model a saving is against: acting on none where they cost the same."""
+    return bool((~labels).sum() * false_alarm < labels.sum() * missed)
+
+
+def _decided(decision: Floats, missed: float, false_alarm: float, *, against_all: bool) -> list[Floats]:
+    """The first eight of `DECISION_METRICS`, each (r,), from (4, r): rows, positives, withheld, withheld positives."""
     rows, positives, withheld, caught = decision
     precision = ratio(caught, withheld)
     cost = (withheld - caught) * false_alarm + (positives - caught) * missed
-    savings = caught * missed - (withheld - caught) * false_alarm
+    none, everything = positives * missed, (rows - positives) * false_alarm
+    savings = (everything if against_all else none) - cost
     return [
         precision,
         ratio(caught, positives),
         ratio(precision, ratio(positives, rows)),
         ratio(withheld, rows),
         PER * ratio(cost, rows),
+        PER * ratio(none, rows),
+        PER * ratio(everything, rows),
         PER * ratio(savings, rows),
     ]
 
@@ -190,21 +201,23 @@ def calibration_error_under(probabilities: npt.ArrayLike, *, repeats: int = 300,
 
 @dataclass(frozen=True, eq=False)
 class CostCurve:
-    """Savings per 1,000 decisions against acting on none, at each threshold, with a 95 % interval; all (t,).
+    """Savings per 1,000 decisions at each threshold, with a 95 % interval; all (t,).
 
-    `acting_on_none` is what 1,000 decisions cost when none is acted on.
+    They are against the cheaper of the policies that need no model, as `savings_per_1000` of `decision_metrics`:
+    `without_model` is what 1,000 decisions cost under it, and `against_all` says whether it is acting on all.
     """
 
     thresholds: Floats
     savings: Floats
     low: Floats
     high: Floats
-    acting_on_none: float
+    without_model: float
+    against_all: bool
 
     @property
     def costs(self) -> Floats:
         """Cost per 1,000 decisions at each threshold, (t,)."""
-        return self.acting_on_none - self.savings
+        return self.without_model - self.savings
 
 
 def cost_curve(
@@ -220,30 +233,32 @@ def cost_curve(
 ) -> CostCurve:
     """What each of the thresholds (t,) would have cost on these rows; other arguments as for `decision_metrics`.
 
-    The interval is that of the difference to acting on none. It is one per threshold, not a band that holds
-    for all of them: the lowest point of the curve is lower than what its threshold would cost on other rows.
+    The interval is that of the difference to the policy without a model. It is one per threshold, not a band that
+    holds for all of them: the lowest point of the curve is lower than what its threshold would cost on other rows.
     """
     truth, scores, bootstrap = _inputs(labels, probabilities, units, repeats, seed)
     given = np.asarray(thresholds, dtype=np.float64)
     order = np.argsort(given, kind="stable")
     # Rows that as many thresholds reach belong together: with each threshold one group fewer is withheld.
     reached = np.searchsorted(given[order], scores, side="right")
-    gain = np.where(truth, missed, -false_alarm)
+    gain, against_all = np.where(truth, missed, -false_alarm), _acting_on_all_is_cheaper(truth, missed, false_alarm)
+    without = false_alarm * ~truth if against_all else missed * truth
     sums = stacked(
-        bootstrap.sums(np.stack([np.ones(len(truth)), missed * truth])),
+        bootstrap.sums(np.stack([np.ones(len(truth)), without, missed * truth])),
         bootstrap.group_sums(gain, reached, len(given) + 1),
     )
 
     def measure(sums: Floats) -> Floats:
-        withheld = np.cumsum(sums[:2:-1], axis=0)[::-1]
-        return PER * ratio(np.concatenate([sums[1:2], withheld]), sums[:1])
+        rows, without, none = sums[:1], sums[1:2], sums[2:3]
+        withheld = np.cumsum(sums[:3:-1], axis=0)[::-1]
+        return PER * ratio(np.concatenate([without, withheld + without - none]), rows)
 
     points, values = bootstrap.replicated(sums, measure)
     names = tuple(str(index) for index in range(len(points)))
-    acting_on_none, *found = estimates(names, points, values).values()
+    without_model, *found = estimates(names, points, values).values()
     back = np.argsort(order, kind="stable")
     savings, low, high = (np.array([getattr(e, name) for e in found])[back] for name in ("value", "low", "high"))
-    return CostCurve(given, savings, low, high, acting_on_none.value)
+    return CostCurve(given, savings, low, high, without_model.value, against_all)
 
 
 def threshold_grid(probabilities: npt.ArrayLike, threshold: float) -> Floats:

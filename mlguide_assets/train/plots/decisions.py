@@ -18,29 +18,30 @@ from mlguide_assets.train.plots.drawing import (
 def cost_plot(curve: CostCurve, threshold: float, decision: Decision) -> bytes:
     """Cost per 1,000 decisions against the threshold, with the chosen one marked; PNG.
 
-    The band is the interval of the difference to acting on nothing, about the line of acting on nothing: where it
-    lies wholly below, the saving is more than noise. Raises ValueError where `threshold` is not one of the curve's.
+    The line across is the cheaper of acting on nothing and on everything, which need no model. The band is the
+    interval of the difference to it: where it lies wholly below, the saving is more than noise. Raises ValueError where
+    `threshold` is not one of the curve's.
     """
     chosen = np.flatnonzero(curve.thresholds == threshold)
     if not len(chosen):
         raise ValueError(f"the curve has no threshold {threshold}: make its thresholds with threshold_grid")
-    if np.isnan(curve.acting_on_none):
+    if np.isnan(curve.without_model):
         return no_picture(f"No cost curve: there are no {decision.plural} to count")
     beneath, beside = f"{decision.above.capitalize()} from this probability on", f"Cost per {PER:,} {decision.plural}"
     axes = new_axes(_title(curve, int(chosen[0]), decision), beneath, beside)
     order = np.argsort(curve.thresholds, kind="stable")
     at, costs, cost = curve.thresholds[order], curve.costs[order], float(curve.costs[chosen[0]])
     # Acting on nearly everything costs many times what the decision is about: it would flatten the rest.
-    top = 1.05 * min(1.5 * max(curve.acting_on_none, cost), max(curve.acting_on_none, float(costs.max())))
+    top = 1.05 * min(1.5 * max(curve.without_model, cost), max(curve.without_model, float(costs.max())))
     shown = at[costs <= top]
     if at[0] > 0 and shown[-1] > 5 * shown[0]:
         make_logarithmic(axes, "x")
-    low, high = curve.acting_on_none - curve.high[order], curve.acting_on_none - curve.low[order]
+    low, high = curve.without_model - curve.high[order], curve.without_model - curve.low[order]
     label = "95% interval of the difference"
     axes.fill_between(at, low, high, color=PALETTE[0], alpha=0.2, linewidth=0, label=label)
     axes.plot(at, costs, color=PALETTE[0], linewidth=1.8, label="this model")
-    label = f"{decision.above_doing} nothing"
-    axes.axhline(curve.acting_on_none, color=REFERENCE, linewidth=1.2, linestyle="--", label=label)
+    label = _without_model(curve, decision)
+    axes.axhline(curve.without_model, color=REFERENCE, linewidth=1.2, linestyle="--", label=label)
     axes.axvline(threshold, color=PALETTE[1], linewidth=1.2, linestyle=":")
     label = f"chosen: {threshold:.2%} costs {_number(cost, cost)}"
     axes.plot([threshold], [cost], "o", color=PALETTE[1], label=label, zorder=4)
@@ -52,18 +53,22 @@ def cost_plot(curve: CostCurve, threshold: float, decision: Decision) -> bytes:
     return to_png(axes)
 
 
+def _without_model(curve: CostCurve, decision: Decision) -> str:
+    return f"{decision.above_doing} {'everything' if curve.against_all else 'nothing'}"
+
+
 def _title(curve: CostCurve, chosen: int, decision: Decision) -> str:
     saved, low, high = (float(each[chosen]) for each in (curve.savings, curve.low, curve.high))
-    doing, unit = decision.above_doing, f"per {PER:,} {decision.plural}"
-    start = f"{doing.capitalize()} what reaches {curve.thresholds[chosen]:.2%}"
+    other, unit = _without_model(curve, decision), f"per {PER:,} {decision.plural}"
+    start = f"{decision.above_doing.capitalize()} what reaches {curve.thresholds[chosen]:.2%}"
     between = "" if np.isnan(low) else f" ({_number(low, saved)} to {_number(high, saved)})"
     if low > 0:
-        share = saved / curve.acting_on_none
-        return f"{start} saves {_number(saved, saved)}{between} {unit}: {share:.0%} less"
+        share = saved / curve.without_model
+        return f"{start} saves {_number(saved, saved)}{between} {unit}: {share:.0%} less than {other}"
     if high < 0:
-        return f"{start} costs {_number(-saved, saved)} {unit} more than {doing} nothing"
+        return f"{start} costs {_number(-saved, saved)} {unit} more than {other}"
     figures = f"it saves {_number(saved, saved)}{between} {unit}"
-    return f"{start} does not differ significantly from {doing} nothing: {figures}"
+    return f"{start} does not differ significantly from {other}: {figures}"
 
 
 def _number(value: float, like: float) -> str:

@@ -61,6 +61,8 @@ def test_figures_are_those_of_a_plain_count() -> None:
         "lift": plain.lift,
         "withheld_share": (plain.tp + plain.fp) / n,
         "cost_per_1000": 1000 * plain.cost(fp=WITHHELD, fn=LOST) / n,
+        "cost_of_none_per_1000": 1000 * LOST * labels.mean(),
+        "cost_of_all_per_1000": 1000 * WITHHELD * (1 - labels.mean()),
         "savings_per_1000": 1000 * (labels.sum() * LOST - plain.cost(fp=WITHHELD, fn=LOST)) / n,
         "calibration_error": expected_calibration_error(calibration_bins(labels, probabilities)),
     }
@@ -180,13 +182,30 @@ def test_costs_of_the_extremes_and_of_the_chosen_threshold() -> None:
         labels, probabilities, users, [2.0, THRESHOLD, 0.0], missed=LOST, false_alarm=WITHHELD, repeats=80
     )
     rate = labels.mean()
-    assert curve.acting_on_none == pytest.approx(1000 * LOST * rate)
+    assert curve.without_model == pytest.approx(1000 * LOST * rate)
+    assert not curve.against_all
     assert curve.costs[[0, 2]] == pytest.approx([1000 * LOST * rate, 1000 * WITHHELD * (1 - rate)])
     assert (curve.savings[0], curve.low[0], curve.high[0]) == (0, 0, 0)
     found = measured(labels, probabilities, users, repeats=80)
     chosen = found["savings_per_1000"]
     assert (curve.savings[1], curve.low[1], curve.high[1]) == pytest.approx((chosen.value, chosen.low, chosen.high))
     assert curve.costs[1] == pytest.approx(found["cost_per_1000"].value)
+
+
+def test_savings_are_against_acting_on_all_where_that_is_the_cheaper_policy_without_a_model() -> None:
+    """Where a missed outcome costs 50 times a needless act, acting on all costs less than acting on none."""
+    labels, probabilities, users = clustered_rows(300, 5)
+    costs = {"missed": 50.0, "false_alarm": 1.0, "repeats": 80}
+    found = decision_metrics(labels, probabilities, users, threshold=THRESHOLD, **costs)
+    none, everything = (found[name].value for name in ("cost_of_none_per_1000", "cost_of_all_per_1000"))
+    assert everything < none
+    assert found["savings_per_1000"].value == pytest.approx(everything - found["cost_per_1000"].value)
+    curve = cost_curve(labels, probabilities, users, [THRESHOLD, 0.0], **costs)
+    assert (curve.against_all, curve.without_model) == (True, pytest.approx(everything))
+    saved = found["savings_per_1000"]
+    assert (curve.savings[0], curve.low[0], curve.high[0]) == pytest.approx((saved.value, saved.low, saved.high))
+    assert (curve.savings[1], curve.low[1], curve.high[1]) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert curve.costs[0] == pytest.approx(found["cost_per_1000"].value)
 
 
 def test_right_probabilities_cost_least_near_the_threshold_of_the_costs() -> None:
@@ -243,7 +262,7 @@ def test_one_outcome_or_no_rows_are_nan_where_undefined(rows: int, label: int) -
     assert np.isnan(found["recall"].value) == (label == 0 or rows == 0)
     assert np.isfinite(found["savings_per_1000"].low) == (rows == 5)
     curve = cost_curve([label] * rows, [0.3] * rows, [1] * rows, [0.1, 0.5], missed=1, false_alarm=1)
-    assert np.isnan(curve.acting_on_none) == (rows == 0)
+    assert np.isnan(curve.without_model) == (rows == 0)
     cost_plot(curve, 0.1, SENDS)
 
 
@@ -254,7 +273,8 @@ def test_one_user_a_constant_and_nothing_withheld() -> None:
     assert found["withheld_share"].value == 0
     assert np.isnan([found["precision"].value, found["lift"].value, found["recall"].low]).all()
     assert found["recall"].value == 0
-    several = measured(labels, probabilities, np.arange(40) % 8, repeats=20)
+    # Here acting on none costs less than acting on all.
+    several = measured(labels, probabilities, np.arange(40) % 8, missed=2.0, repeats=20)
     assert several["savings_per_1000"] == Estimate(0, 0, 0)
     assert len(threshold_grid([], 0.04)) >= 1
 
@@ -335,6 +355,13 @@ def test_picture_of_the_costs(users: int, seen: str, written: list[str]) -> None
     with pytest.raises(ValueError, match="make its thresholds with threshold_grid"):
         cost_plot(curve, 0.123, SENDS)
     assert len(threshold_grid([], 0.04)) >= 1
+
+
+def test_a_picture_names_the_policy_that_the_saving_is_against(written: list[str]) -> None:
+    labels, probabilities, card = clustered_rows(20, 4)
+    grid = threshold_grid(probabilities, THRESHOLD)
+    cost_plot(cost_curve(labels, probabilities, card, grid, missed=50, false_alarm=1), THRESHOLD, PAYMENTS)
+    assert "acting on everything" in written[0]
 
 
 def test_a_picture_of_payments_speaks_of_payments(written: list[str]) -> None:
