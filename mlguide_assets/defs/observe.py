@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.announcing import announce
 from mlguide_assets.defs.days import known_days, today
 from mlguide_assets.defs.ended_runs import why_it_failed, work_of
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
@@ -262,18 +263,13 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerts.alert import drift_key
-    from mlguide_assets.observe.alerts.alerting import book_of, drift_alert, raise_or_resolve, retry
+    from mlguide_assets.observe.alerts.alerting import book_of, drift_alert, retry
     from mlguide_assets.observe.drift.table import TRAFFIC, verdicts
 
-    book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
-    retry(book, now)
-    newest = found[-1]["day"] if found else ""
-    if newest == (context.cursor or ""):
-        return dg.SkipReason("No day was tested since the last look.")
-    for source in (DECISION.plural, TRAFFIC):
-        raise_or_resolve(book, drift_key(source), drift_alert(found, source), now)
-    context.update_cursor(newest)
-    return dg.SkipReason(f"Looked at the days up to {newest}.")
+    now, found = datetime.now(UTC), verdicts(workspace.lake)
+    retry(book_of(workspace.home, workspace.problem), now)
+    alerts = {drift_key(source): drift_alert(found, source) for source in (DECISION.plural, TRAFFIC)}
+    return announce(context, workspace, alerts, now)
 
 
 # All code locations: runs of 'mlguide run' have none, and are reported like any other.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlguide_assets.defs.announcing import announce
 from mlguide_assets.defs.ended_runs import why_it_failed
 from mlguide_assets.defs.new_data import SCORED
 from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, under_way
@@ -178,16 +179,8 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
     from mlguide_assets.retrain.incidents import incidents
 
-    home, now = workspace.home, datetime.now(UTC)
-    found = incidents(home, workspace.lake, workspace.problem, today=now.date())
-    # Every hour all the same: people who have not acknowledged an incident are reminded of it.
-    seen = f"{now:%Y-%m-%dT%H} " + " ".join(f"{key}: {alert.happened}" for key, alert in found.items() if alert)
-    if seen == context.cursor:
-        return dg.SkipReason("Nothing has changed since the last look.")
-    for key, alert in found.items():
-        raise_or_resolve(book_of(home, workspace.problem), key, alert, now)
-    context.update_cursor(seen)
-    return dg.SkipReason(f"Open: {', '.join(key for key, alert in found.items() if alert) or 'nothing'}.")
+    now = datetime.now(UTC)
+    found = incidents(workspace.home, workspace.lake, workspace.problem, today=now.date())
+    return announce(context, workspace, found, now)

@@ -56,9 +56,9 @@ class House:
         (bundles / version / "metadata.json").write_text(json.dumps({"test_last": reference_ends.isoformat()}))
         (bundles / "champion.json").write_text(json.dumps({"version": version, "manifest": "0" * 64}))
 
-    def note_drift(self, day: date, level: str) -> None:
+    def note_drift(self, day: date, level: str, *, version: str = "3") -> None:
         """A day whose sends as a whole, scores, and most important feature drift as much as `level` says."""
-        shared = {"day": day.isoformat(), "source": "sends", "model_version": "3", "level": level, "rows": 900}
+        shared = {"day": day.isoformat(), "source": "sends", "model_version": version, "level": level, "rows": 900}
         rows = [
             {**shared, "column": column, "importance": 1.0, "reason": f"It is {level}."}
             for column in ("(all)", "probability", "theme")

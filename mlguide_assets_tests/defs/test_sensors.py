@@ -242,7 +242,7 @@ def test_a_run_of_a_problem_that_has_no_code_location_raises_its_alert_where_the
 
 def test_drift_is_reported_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
     (nothing,) = house.look(observe.alert_on_drift)
-    assert nothing.skip_message == "No day was tested since the last look."
+    assert nothing.skip_message == "Open: nothing."
     for day, level, expected in (
         (7, "act", []),
         (8, "act", ["drift-sends"]),
@@ -250,11 +250,21 @@ def test_drift_is_reported_after_two_days_in_a_row_and_when_it_is_over(house: Ho
         (15, "none", []),
     ):
         house.note_drift(date(2026, 1, day), level)
-        (looked,) = house.look(observe.alert_on_drift)
-        assert looked.skip_message == f"Looked at the days up to 2026-01-{day:02}."
+        house.look(observe.alert_on_drift)
         assert house.incidents == expected
     (again,) = house.look(observe.alert_on_drift)
-    assert again.skip_message == "No day was tested since the last look."
+    assert again.skip_message == "Nothing has changed since the last look."
+
+
+def test_the_newest_day_tested_again_is_looked_at_again(house: House) -> None:
+    """With a new champion, corrected sources or final outcomes: the day is the same, and its verdict is not."""
+    for day in (7, 8):
+        house.note_drift(date(2026, 1, day), "act")
+    house.look(observe.alert_on_drift)
+    assert house.incidents == ["drift-sends"]
+    house.note_drift(date(2026, 1, 8), "none", version="4")
+    house.look(observe.alert_on_drift)
+    assert house.incidents == []
 
 
 def test_a_drop_is_reported_once_and_when_it_is_over(house: House) -> None:
