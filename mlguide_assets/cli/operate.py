@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
+from mlguide_assets.console.interruption import ends_when_asked
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -141,9 +142,10 @@ def replay(
 
     Example: mlguide replay --scenario concept_shift --out replay.html
     """
-    from mlguide_assets.console.replay import replay as replay_days
+    with ends_when_asked():
+        from mlguide_assets.console.replay import replay as replay_days
 
-    replay_days(days=days, scenario=scenario, seed=seed, sends=sends, home=home, out=out, as_json=as_json)
+        replay_days(days=days, scenario=scenario, seed=seed, sends=sends, home=home, out=out, as_json=as_json)
 
 
 @commands.command()

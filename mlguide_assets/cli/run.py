@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
+from mlguide_assets.console.interruption import ends_when_asked
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -54,11 +55,12 @@ def run(
     Exits 0 also when the gate refuses the model, which is an answer; 2 when the input is bad, with what
     was there before untouched; 1 when something else failed.
     """
-    from mlguide_assets.console.run import choose_problem
-    from mlguide_assets.console.run import run as run_all
-
     place = Home.locate(home)
-    run_all(place, choose_problem(place, problem, source, sends, engine), thorough=thorough)
+    with ends_when_asked():
+        from mlguide_assets.console.run import choose_problem
+        from mlguide_assets.console.run import run as run_all
+
+        run_all(place, choose_problem(place, problem, source, sends, engine), thorough=thorough)
     _show(place, as_json)
 
 

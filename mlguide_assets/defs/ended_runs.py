@@ -21,6 +21,9 @@ _REASONS = 3
 _REFUSALS = ("InputError", "MissingTableError", "LostVersionError", "UnscorableError", "StoreError", "DamagedError")
 """Errors of ours, whose text is a sentence for people: InputError and all that are one."""
 
+_INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+"""What is raised in a step that a signal, or a person in the Dagster UI, ends. They have no words for people."""
+
 _RANGE = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -43,6 +46,8 @@ def refusal_in(chain: Iterable[Any]) -> str | None:
 
 def innermost(chain: list[Any], *addresses: str) -> str:
     """What the last of the errors says, in one line of bounded length, without secrets of the addresses."""
+    if any(error.cls_name in _INTERRUPTIONS for error in chain):
+        return "It was ended by a signal before it was done."
     return " ".join(masked(chain[-1].message, *addresses).split())[:_REASON_CHARACTERS]
 
 

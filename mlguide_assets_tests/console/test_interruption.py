@@ -1,0 +1,78 @@
+"""A command that is asked to end does so within seconds, with one sentence, wherever the signal finds it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from mlguide_assets.console.interruption import ends_when_asked, scratch_folder
+
+WITHIN = 20
+HERE = "mlguide_assets_tests.console.test_interruption"
+
+
+def work(where: str, folder: str, *, in_background: bool) -> None:
+    """Ready, then busy for a minute: between steps of Dagster, after a run, or where everything is caught."""
+    from contextlib import ExitStack
+
+    from dagster._utils.interrupts import capture_interrupts
+
+    from mlguide_assets.cli.common import handle_errors
+
+    if in_background:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def command() -> None:
+        with ends_when_asked(), scratch_folder(folder), ExitStack() as stack:
+            interrupts = capture_interrupts()
+            stack.enter_context(interrupts)
+            if where == "after a run":
+                stack.close()
+            print("ready", flush=True)
+            busy(forever=where == "all is caught")
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(handle_errors(command))
+    app([])
+
+
+def busy(*, forever: bool) -> None:
+    from time import monotonic, sleep
+
+    end = monotonic() + 60
+    while monotonic() < end:
+        try:
+            sleep(0.05)
+        except BaseException:
+            if not forever:
+                raise
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+@pytest.mark.parametrize("where", ["between steps", "after a run", "all is caught"])
+def test_it_ends_with_one_sentence_and_leaves_no_scratch(where: str, in_background: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    code = f"from {HERE} import work; work({where!r}, {str(folder)!r}, in_background={in_background})"
+    out = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=out, stderr=out, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=WITHIN)
+    assert "It was ended by SIGTERM before it was done" in " ".join(said.split())
+    assert "Traceback" not in said
+    assert process.returncode != 0
+    assert folder.exists() == (where == "after a run"), "who made it removes it, where there is time"
+
+
+def test_what_is_not_asked_to_end_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError), ends_when_asked():
+        1 / 0  # noqa: B018
+    with ends_when_asked():
+        pass
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
