@@ -68,19 +68,22 @@ def _sign(criterion: Mapping[str, Any]) -> str:
     return "–" if criterion["value"] is None else "✓"
 
 
-def beats_base_rate(replicates: Replicates, model: str, units: tuple[int, int], problem: Problem) -> Criterion:
+def beats_base_rate(
+    replicates: Replicates, model: str, units: tuple[int, int], rows: tuple[int, int], problem: Problem
+) -> Criterion:
     """The whole interval of the gain in the primary metric lies above the problem's `min_gain`.
 
     Args:
         units: how many have a row with a positive outcome in the test window, and how many one with a negative. With
             fewer than `fewest_units` the interval is of no use, and the criterion fails.
+        rows: how many have a positive outcome, and how many a negative.
     """
     metric, minimum = problem.metric.primary, problem.gate.min_gain
     gain = paired_difference(replicates, model, BASE_RATE, metric)
     side = "worse" if gain.value < 0 else "better"
     found = f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate"
     if min(units) < fewest_units(problem):
-        reason = f"{found}, and whether that is chance cannot be judged: {_too_few(units, problem)}"
+        reason = f"{found}, and whether that is chance cannot be judged: {_too_few(units, rows, problem)}"
         return Criterion("beats_base_rate", gain.value, None, None, minimum, False, reason)
     passed = bool(gain.low > minimum)
     reason = (
@@ -95,8 +98,20 @@ def fewest_units(problem: Problem) -> int:
     return min(FEWEST_UNITS, max(problem.evaluation.min_positives, 2))
 
 
-def _too_few(units: tuple[int, int], problem: Problem) -> str:
-    decision = problem.decision
+def _too_few(units: tuple[int, int], rows: tuple[int, int], problem: Problem) -> str:
+    """What is missing, and what to do: where the rows themselves are too few, no other entity has enough."""
+    decision, fewest, evaluation = problem.decision, fewest_units(problem), problem.evaluation
+    if min(rows) < fewest:
+        longer = (
+            f"a larger evaluation.test_share than {evaluation.test_share:g}"
+            if evaluation.test_from is None
+            else f"an earlier evaluation.test_from than {evaluation.test_from}"
+        )
+        return (
+            f"the test window has {decision.counted(rows[0])} with a positive outcome and {rows[1]:,} with a negative "
+            f"one, and an interval needs {counted(fewest, decision.unit)} of each; add history, or make the window "
+            f"longer by {longer}."
+        )
     another = (
         f"name first, under tables.{problem.schema.table_of(decision.noun)}.of, an entity that has more ids than "
         f"{decision.unit}"
@@ -105,7 +120,7 @@ def _too_few(units: tuple[int, int], problem: Problem) -> str:
     )
     return (
         f"the test window has {counted(units[0], decision.unit)} with a positive outcome and {units[1]:,} with a "
-        f"negative one, and an interval needs {fewest_units(problem):,} of each; {another}, or add history."
+        f"negative one, and an interval needs {fewest:,} of each; {another}, or add history."
     )
 
 

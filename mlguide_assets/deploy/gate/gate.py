@@ -150,10 +150,12 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
         repeats=settings.bootstrap_repeats,
         seed=settings.seed,
     )
-    units = len(np.unique(clusters[labels == 1])), len(np.unique(clusters[labels == 0]))
+    sides = labels == 1, labels == 0
+    units = len(np.unique(clusters[sides[0]])), len(np.unique(clusters[sides[1]]))
+    rows = int(sides[0].sum()), int(sides[1].sum())
     limit = problem.gate.max_group_gap
     return (
-        ask.beats_base_rate(replicates, evidence.model, units, problem),
+        ask.beats_base_rate(replicates, evidence.model, units, rows, problem),
         ask.is_not_chance(scores, evidence.model, problem),
         ask.data_can_be_believed(evidence.contract_results, problem),
         ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem, evidence.outgrown),

@@ -182,6 +182,17 @@ def test_an_interval_of_few_units_is_not_believed(units: int, verdict: str) -> N
         assert (decision.criteria[0].low, decision.criteria[0].high) == (None, None)
 
 
+def test_where_rows_of_an_outcome_are_few_no_other_entity_is_advised() -> None:
+    rare = scores(signal=1.2)
+    labels = np.zeros(rare.num_rows, rare["label"].type.to_pandas_dtype())
+    labels[[0, 40, 80, 120, 160]] = 1
+    rare = rare.set_column(rare.column_names.index("label"), "label", [labels])
+    (criterion,) = [each for each in decide(evidence(rare), STRICT).criteria if each.criterion == "beats_base_rate"]
+    reason = criterion.reason
+    assert f"the test window has 5 sends with a positive outcome and {rare.num_rows - 5:,} with a negative" in reason
+    assert reason.endswith("add history, or make the window longer by a larger evaluation.test_share than 0.25.")
+
+
 def slices(gap: float, low: float, high: float) -> pa.Table:
     row = {"column": "country", "slice": "JP", "rows": 900, "positives": 50, "metric": GAP, "supported": True}
     return pa.Table.from_pylist([{**row, "value": gap, "low": low, "high": high}], schema=SCHEMA)
