@@ -11,7 +11,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of, metadata_of_version, pointed_version
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.drift.table import signatures
+from mlguide_assets.observe.drift.table import days_looked_at, signatures
 from mlguide_assets.observe.drift.windows import Landed, decisions_on, signature_of, window_of
 from mlguide_assets.observe.freshness.landed import landed_rows
 from mlguide_assets.prepare.clock import last_day, usual_rows
@@ -19,11 +19,14 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 MOST_DAYS, MOST_CUT_OFFS = 14, 2
-"""Only the last days, or cut-offs, are looked at: older ones were, or came before monitoring began."""
+"""The last days, or cut-offs, that a new champion begins with; and the most days that one run is asked for."""
 
 
 def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
     """Complete days that this champion was not compared with as they are now, oldest first; each with its signature.
+
+    Of more than `MOST_DAYS` the newest, so that a run after a long outage is as short as the first: the others are due
+    once these were tested.
 
     A day without events is one of them once a later one has landed: that nothing arrived is news then, and not before.
     Where decisions are made at cut-offs, only their days are. Days that the champion's own reference is made of are
@@ -39,15 +42,26 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
         return {}
     reference_ends = last_of_reference(metadata_of_version(bundles, champion))
     last = last_landed_day(events_by_day(landed.values()), today=today)
-    recent = last - _looked_at(problem)
-    # Outcomes may become final later than that, which is news of a day that was tested without them.
-    first = max(recent - problem.final_after, reference_ends + timedelta(days=1), min(landed))
+    first = max(reference_ends + timedelta(days=1), min(landed))
     days = days_with_decisions(
         [first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem
     )
-    tested = signatures(lake, champion)
-    due = [day for day in days if day >= recent or day.isoformat() in tested]
-    return changed_days(due, landed, tested, problem, reference_ends=reference_ends)
+    tested, looked_at = signatures(lake, champion), set(days_looked_at(lake))
+    recent, trained = last - _looked_at(problem), _data_ended(reference_ends, problem)
+    # Older days are news where they landed later than the champion was trained, and where they were tested: what was
+    # tested may be corrected, and its outcomes become final.
+    due = [
+        day
+        for day, name in ((day, day.isoformat()) for day in days)
+        if day >= recent or name in tested or (day > trained and name not in looked_at)
+    ]
+    changed = changed_days(due, landed, tested, problem, reference_ends=reference_ends)
+    return dict([*changed.items()][-MOST_DAYS:])
+
+
+def _data_ended(reference_ends: date, problem: Problem) -> date:
+    """The last day of the data that a champion was trained on, by that of its reference, whose outcomes were final."""
+    return reference_ends + problem.final_after
 
 
 def days_of_run(

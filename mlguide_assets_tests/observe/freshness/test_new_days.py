@@ -12,7 +12,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift.data_drift import SCHEMA
 from mlguide_assets.observe.drift.table import WHOLE_DAY
 from mlguide_assets.observe.freshness import new_days
-from mlguide_assets.observe.freshness.new_days import days_of_run, days_to_check, last_landed_day
+from mlguide_assets.observe.freshness.new_days import MOST_DAYS, days_of_run, days_to_check, last_landed_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
@@ -44,6 +44,15 @@ class House:
     def asked(self, today: date = TODAY) -> list[int]:
         """The days to check."""
         return [day.day for day in days_to_check(self.home, self.lake, PROBLEM, today=today)]
+
+    def asked_until_none(self, today: date) -> list[int]:
+        """All days that are checked, run by run."""
+        checked: set[int] = set()
+        while asked := self.asked(today):
+            assert len(asked) <= MOST_DAYS
+            checked.update(asked)
+            self.check(today)
+        return sorted(checked)
 
     def run(self, *days: int, only_changed: bool = False, today: date = TODAY) -> list[int]:
         """The days that a run of some days tests."""
@@ -95,8 +104,34 @@ def test_so_is_one_that_was_checked_more_than_two_weeks_ago(house: House) -> Non
     house.land(**{"d2": "same", "d3": "same"})
     house.check(date(2026, 3, 4))
     house.land(**days, matured=4)
-    # The fourth was never checked, and is too old to begin with.
-    assert house.asked(date(2026, 3, 21)) == [2, 3, *range(7, 21)]
+    assert house.asked(date(2026, 3, 21)) == [*range(7, 21)], "the newest first"
+    house.check(date(2026, 3, 21))
+    later = house.asked(date(2026, 3, 21))
+    assert {2, 3} <= set(later)
+    # The fourth had landed before the champion was trained, was never checked, and is too old to begin with.
+    assert 4 not in later
+    assert house.asked_until_none(date(2026, 3, 21)) == later
+
+
+def test_outcomes_that_come_weeks_late_are_news_of_all_days_that_were_tested(house: House) -> None:
+    days = {f"d{day}": "same" for day in range(1, 16)}
+    house.land(**days)
+    house.check(date(2026, 3, 16))
+    house.land(**days, **{f"d{day}": "same" for day in range(16, 31)})
+    house.asked_until_none(date(2026, 3, 31))
+    house.land(**days, **{f"d{day}": "same" for day in range(16, 31)}, matured=30)
+    assert house.asked_until_none(date(2026, 3, 31)) == [*range(3, 31)]
+
+
+def test_days_that_land_at_once_after_a_long_outage_are_all_checked_run_by_run(house: House) -> None:
+    """None of them had been there when the champion was trained."""
+    house.champion, last = "2", 31
+    trained = REFERENCE_ENDS + PROBLEM.final_after
+    house.land(**{f"d{day}": "same" for day in range(1, last + 1)})
+    today = date(2026, 4, 1)
+    assert len(house.asked(today)) == MOST_DAYS
+    checked = house.asked_until_none(today)
+    assert checked == [*range(min(trained.day + 1, last - MOST_DAYS + 1), last + 1)]
 
 
 def test_a_table_of_days_of_an_earlier_version_is_read(house: House) -> None:
