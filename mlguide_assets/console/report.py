@@ -20,13 +20,16 @@ from mlguide_assets.deploy.log.fault_landing import REQUEST_FAULTS
 from mlguide_assets.experiment.ledger import experiments, results
 from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.observe.drift.table import DATA_DRIFT, days_looked_at
+from mlguide_assets.observe.drift.windows import Landed
 from mlguide_assets.observe.freshness.landed import landed_rows
 from mlguide_assets.observe.freshness.missing_outcomes import age_of_performance
+from mlguide_assets.observe.freshness.new_days import events_by_day, untested
 from mlguide_assets.observe.freshness.source_warnings import source_warnings
 from mlguide_assets.observe.page.page import page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets.observe.page.wording import instant
 from mlguide_assets.observe.performance.verdict import VERDICTS, trusted
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.shared_files import fetch_file
 from mlguide_assets.prepare.lake.failures import writing
@@ -94,6 +97,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         watch=_newest(lake, "champion_watch", current),
         trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
         drift=_drift(lake),
+        untested=untested(home, lake, problem, today=_after(landed, now)).sentence,
         reports=_reports(home.drift_reports(problem.key), beside),
         serving=_last_days(lake, "serving_health"),
         faults=_last_days(lake, REQUEST_FAULTS),
@@ -128,6 +132,12 @@ def _table(lake: Lake, name: str) -> pa.Table | None:
 
 def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
     return [] if table is None else table.to_pylist()
+
+
+def _after(landed: Sequence[Landed], now: datetime) -> date:
+    """The day after the last that has landed: the clock of a simulated world would take note of being read."""
+    newest = last_day(events_by_day(landed))
+    return newest + timedelta(days=1) if newest else now.date()
 
 
 def _drift(lake: Lake) -> list[dict[str, Any]]:

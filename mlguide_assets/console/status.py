@@ -19,7 +19,7 @@ from mlguide_assets.observe.drift.table import last_verdict, waiting
 from mlguide_assets.observe.drift.windows import Landed
 from mlguide_assets.observe.freshness.landed import landed_rows
 from mlguide_assets.observe.freshness.missing_outcomes import age_of_performance
-from mlguide_assets.observe.freshness.new_days import events_by_day
+from mlguide_assets.observe.freshness.new_days import events_by_day, untested
 from mlguide_assets.observe.freshness.source_warnings import source_warnings
 from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.features.building import automatic_warnings
@@ -55,7 +55,7 @@ def collect(home: Home) -> dict[str, Any]:
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "recipe": _recipe(lake),
-        "monitoring": _monitoring(lake, current, problem, landed) if current else None,
+        "monitoring": _monitoring(home, lake, problem, current, landed) if current else None,
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
         "warnings": [
@@ -175,14 +175,16 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
 
 
 def _monitoring(
-    lake: Lake, current: Bundle, problem: Problem, landed: Sequence[Landed]
+    home: Home, lake: Lake, problem: Problem, current: Bundle, landed: Sequence[Landed]
 ) -> dict[str, dict[str, str | None]]:
     """How the champion in production does: whether its data drift, and its performance; and what is missing to say."""
     drift, verdicts = last_verdict(lake), rows_of(lake, VERDICTS, current.version)
+    today = day_reached(problem, home.simulation_clock(problem.key), datetime.now(UTC))
+    missing = {"waits": waiting(lake), "untested": untested(home, lake, problem, today=today).sentence}
     performance = verdicts[-1] if verdicts else not_measured(metadata_of(current), problem, landed)
     age = age_of_performance(date.fromisoformat(performance["day"]), landed) if performance["day"] else None
     return {
-        "drift": {"day": drift["day"], "level": drift["level"], "reason": drift["reason"], "waits": waiting(lake)},
+        "drift": {"day": drift["day"], "level": drift["level"], "reason": drift["reason"], **missing},
         "performance": {each: performance[each] for each in ("day", "verdict", "reason")} | {"age": age},
     }
 

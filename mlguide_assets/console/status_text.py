@@ -57,7 +57,8 @@ def _print_monitoring(monitoring: dict[str, dict[str, str | None]], home: Home, 
     tested = f"{drift['day']}: {drift['reason']}" if drift["day"] != NO_DAY else str(drift["reason"])
     waits = f" {drift['waits']}" if drift["waits"] not in (None, drift["reason"]) else ""
     console.print(_section("Monitoring", "of the champion in production"))
-    console.print(home.commands(f"  • Drift. {tested}{waits}"))
+    untested = f" {drift['untested']}" if drift["untested"] else ""
+    console.print(home.commands(f"  • Drift. {tested}{waits}{untested}"))
     age = f" {performance['age']}" if performance["age"] else ""
     console.print(home.commands(f"  • Performance. {performance['reason']}{age}"))
 

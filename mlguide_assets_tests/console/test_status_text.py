@@ -155,7 +155,8 @@ def test_what_is_amiss_is_reported_with_the_next_step() -> None:
 
 def test_monitoring_says_what_is_known_and_what_it_waits_for() -> None:
     waits = "No verdict: 40 sends since 2026-03-02, which are tested once they are 500."
-    drift = {"day": "2026-03-01", "level": "none", "reason": "25 days together: none has drifted.", "waits": waits}
+    drift = {"day": "2026-03-01", "level": "none", "reason": "25 days together: none has drifted."}
+    drift |= {"waits": waits, "untested": None}
     performance = {"day": "2026-03-01", "verdict": "too_few", "reason": "Its ROC AUC is not tested.", "age": None}
     said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": performance}})
     assert f"Drift. 2026-03-01: 25 days together: none has drifted. {waits}" in " ".join(said.split())
@@ -163,9 +164,10 @@ def test_monitoring_says_what_is_known_and_what_it_waits_for() -> None:
     old = {**performance, "age": "That is 47 days before 2026-04-17."}
     said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": old}})
     assert "Performance. Its ROC AUC is not tested. That is 47 days before 2026-04-17." in said
-    never = {"day": NO_DAY, "level": "none", "reason": "No day was tested for drift yet.", "waits": None}
+    never = {"day": NO_DAY, "level": "none", "reason": "No day was tested for drift yet."}
+    never |= {"waits": None, "untested": "2 days from 2026-02-01 to 2026-02-02 are not tested."}
     said = printed({**status(ALONE, ALONE), "monitoring": {"drift": never, "performance": performance}})
-    assert "Drift. No day was tested for drift yet." in said
+    assert "Drift. No day was tested for drift yet. 2 days from 2026-02-01 to 2026-02-02 are not tested." in said
 
 
 def test_a_running_canary_is_shown_with_its_share() -> None:

@@ -4,12 +4,14 @@ It imports neither Ibis nor DuckDB.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of, metadata_of_version, pointed_version
+from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift.table import days_looked_at, signatures
 from mlguide_assets.observe.drift.windows import Landed, decisions_on, signature_of, window_of
@@ -35,28 +37,61 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     Args:
         today: by the clock of the source.
     """
+    return dict([*untested(home, lake, problem, today=today).due.items()][-MOST_DAYS:])
+
+
+@dataclass(frozen=True)
+class Untested:
+    """The complete days that the champion was not compared with as they are now.
+
+    Attributes:
+        due: those that are tested, oldest first, each with its signature.
+        left_out: those that are not: they were there before the champion was trained, and no champion looked at them.
+    """
+
+    due: Mapping[date, str] = field(default_factory=dict)
+    left_out: Sequence[date] = ()
+
+    @property
+    def sentence(self) -> str | None:
+        """What one run does not do, and what none does; None where a run tests all."""
+        said = []
+        if (many := len(self.due)) > MOST_DAYS:
+            said.append(
+                f"{counted(many, 'day')} since {min(self.due)} are still to be tested: 'mlguide ui' tests {MOST_DAYS} "
+                "in a run, the newest first."
+            )
+        if self.left_out:
+            many, first, last = len(self.left_out), min(self.left_out), max(self.left_out)
+            which = str(first) if many == 1 else f"{counted(many, 'day')} from {first} to {last}"
+            said.append(
+                f"{which} {agreeing(many, 'is')} not tested: data of that time were there before the champion was "
+                "trained."
+            )
+        return " ".join(said) or None
+
+
+def untested(home: Home, lake: Lake, problem: Problem, *, today: date) -> Untested:
+    """What is to be tested of the days since the champion's reference, and what never is; as `days_to_check`."""
     bundles = home.bundles(problem.key)
     champion = pointed_version(bundles)
     landed = {row["day"]: row for row in landed_rows(lake)}
     if champion is None or not landed:
-        return {}
+        return Untested()
     reference_ends = last_of_reference(metadata_of_version(bundles, champion))
     last = last_landed_day(events_by_day(landed.values()), today=today)
     first = max(reference_ends + timedelta(days=1), min(landed))
     days = days_with_decisions(
         [first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem
     )
-    tested, looked_at = signatures(lake, champion), set(days_looked_at(lake))
+    tested, looked_at = signatures(lake, champion), {date.fromisoformat(day) for day in days_looked_at(lake)}
     recent, trained = last - _looked_at(problem), _data_ended(reference_ends, problem)
     # Older days are news where they landed later than the champion was trained, and where they were tested: what was
     # tested may be corrected, and its outcomes become final.
-    due = [
-        day
-        for day, name in ((day, day.isoformat()) for day in days)
-        if day >= recent or name in tested or (day > trained and name not in looked_at)
-    ]
+    new = {day for day in days if day >= recent or (day > trained and day not in looked_at)}
+    due = [day for day in days if day in new or day.isoformat() in tested]
     changed = changed_days(due, landed, tested, problem, reference_ends=reference_ends)
-    return dict([*changed.items()][-MOST_DAYS:])
+    return Untested(changed, [day for day in days if day not in new and day not in looked_at])
 
 
 def _data_ended(reference_ends: date, problem: Problem) -> date:

@@ -32,7 +32,8 @@ def drift_section(report: ReportData) -> Html:
         heading, rows = _heading(source), [row for row in report.drift if row["source"] == source]
         if rows:
             parts += [tag("h3", heading), paragraph(last_day(rows)), heat_map(_by_feature(rows), caption=heading)]
-    return joined([*parts, *_reports(report), _findings(report.drift)])
+    missing = [paragraph(report.untested)] if report.untested else []
+    return joined([*parts, *missing, *_reports(report), _findings(report.drift)])
 
 
 def _heading(source: str) -> str:

@@ -46,6 +46,7 @@ class ReportData:
         about_source: what the source no longer delivers, a sentence each.
         watch: row of champion_watch on the champion; None where there is none.
         trusted: by metric, whether the estimate was right on earlier days as often as its noise says.
+        untested: which days are still to be tested for drift, and which are not; None where there is nothing to say.
         reports: day (ISO 8601) to where its drift report is, as seen from the page.
         incidents: all of the alert book, those that are over included.
         experiments: those that were ever started, the oldest first, each with its rows of `experiment_results`.
@@ -73,6 +74,7 @@ class ReportData:
     watch: Mapping[str, Any] | None = None
     trusted: Mapping[str, bool] = field(default_factory=dict)
     drift: Rows = ()
+    untested: str | None = None
     reports: Mapping[str, str] = field(default_factory=dict)
     serving: Rows = ()
     faults: Rows = ()

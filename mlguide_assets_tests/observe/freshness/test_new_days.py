@@ -12,7 +12,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift.data_drift import SCHEMA
 from mlguide_assets.observe.drift.table import WHOLE_DAY
 from mlguide_assets.observe.freshness import new_days
-from mlguide_assets.observe.freshness.new_days import MOST_DAYS, days_of_run, days_to_check, last_landed_day
+from mlguide_assets.observe.freshness.new_days import MOST_DAYS, days_of_run, days_to_check, last_landed_day, untested
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
@@ -44,6 +44,10 @@ class House:
     def asked(self, today: date = TODAY) -> list[int]:
         """The days to check."""
         return [day.day for day in days_to_check(self.home, self.lake, PROBLEM, today=today)]
+
+    def said(self, today: date) -> str | None:
+        """What status and report say of days that are not tested."""
+        return untested(self.home, self.lake, PROBLEM, today=today).sentence
 
     def asked_until_none(self, today: date) -> list[int]:
         """All days that are checked, run by run."""
@@ -111,6 +115,10 @@ def test_so_is_one_that_was_checked_more_than_two_weeks_ago(house: House) -> Non
     # The fourth had landed before the champion was trained, was never checked, and is too old to begin with.
     assert 4 not in later
     assert house.asked_until_none(date(2026, 3, 21)) == later
+    assert house.said(date(2026, 3, 21)) == (
+        "3 days from 2026-03-04 to 2026-03-06 are not tested: data of that time were there before the champion was "
+        "trained."
+    )
 
 
 def test_outcomes_that_come_weeks_late_are_news_of_all_days_that_were_tested(house: House) -> None:
@@ -130,6 +138,9 @@ def test_days_that_land_at_once_after_a_long_outage_are_all_checked_run_by_run(h
     house.land(**{f"d{day}": "same" for day in range(1, last + 1)})
     today = date(2026, 4, 1)
     assert len(house.asked(today)) == MOST_DAYS
+    assert str(house.said(today)).startswith(
+        "23 days since 2026-03-09 are still to be tested: 'mlguide ui' tests 14 in"
+    )
     checked = house.asked_until_none(today)
     assert checked == [*range(min(trained.day + 1, last - MOST_DAYS + 1), last + 1)]
 
