@@ -64,10 +64,11 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
         )
     candidates = label_candidates(source, tables)
     if not candidates:
+        why = filter(None, (why_none(source, tables), reasons(unused)))
         raise InputError(
-            f"Nothing can be predicted from these tables ({why_none(source, tables)}): add rows with both outcomes, "
-            f"{FEWEST} of each or more, or {FEWEST_DAYS} days of events and a table of the ids that have them, or "
-            f"write the problem file by hand if you know better."
+            f"Nothing can be predicted from these tables ({'; '.join(why)}): add rows with both outcomes, {FEWEST} of "
+            f"each or more, or {FEWEST_DAYS} days of events and a table with a row for each id that has them and what "
+            f"is known of it, or write the problem file by hand if you know better."
         )
     tables, known = _without_leaks(source, tables, candidates[0])
     tables, known, candidates = _with_free_names(tables, known, candidates)

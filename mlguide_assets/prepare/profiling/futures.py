@@ -69,11 +69,11 @@ def followed(table: DraftTable, tables: list[DraftTable]) -> list[str]:
         for noun in table.of
         if noun != lender
         and (noun in declared or is_person(noun))
-        and (names_outcome(table.noun) or table.profile.columns[_column(table, noun)].distinct <= 0.7 * table.rows)
+        and (names_outcome(table.noun) or table.profile.columns[column_of(table, noun)].distinct <= 0.7 * table.rows)
     ]
 
 
-def _column(table: DraftTable, noun: str) -> str:
+def column_of(table: DraftTable, noun: str) -> str:
     """The column of an entity's ids, as the source calls it."""
     return next(name for name in table.profile.columns if file_name(name) == table.of[noun])
 
@@ -89,7 +89,7 @@ def _shares(
 ) -> tuple[list[Share], datetime | None, int]:
     """Shares as of the last days before the end of the data, which is the last event of who is asked about."""
     before, after = (
-        rows.select("happened", entity=rows[_column(each, noun)].cast("string")).filter(lambda t: t.entity.notnull())
+        rows.select("happened", entity=rows[column_of(each, noun)].cast("string")).filter(lambda t: t.entity.notnull())
         for each, rows in ((each, instants(source, each)) for each in (asked, table))
     )
     first, last = first_and_last(before)

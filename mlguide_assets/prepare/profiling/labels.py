@@ -9,9 +9,9 @@ from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
 from mlguide_assets.prepare.profiling.columns import ColumnProfile
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
-from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, days_of, followed, futures
+from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits
-from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome, words
+from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
 
@@ -88,6 +88,15 @@ def why_none(source: Source, tables: list[DraftTable]) -> str:
     return "; ".join(f"{each.name}: {_no_column(each)}, and {_no_future(source, each, tables)}" for each in events)
 
 
+def _nobody(table: DraftTable, nouns: list[str]) -> str:
+    """Why none of the ids of an event, which no table lists, is of anybody that has a future."""
+    plain = [table.of[noun] for noun in nouns if is_plain_id(table.of[noun])]
+    told = [noun for noun in nouns if table.of[noun] not in plain]
+    unlisted = [f"no table lists the {' or '.join(told)} ids"] if told else []
+    unsaid = [f"{name} does not say whose ids it holds: rename it, such as to customer_id" for name in plain]
+    return ", and ".join((*unlisted, *unsaid))
+
+
 def _no_column(table: DraftTable) -> str:
     columns = [column for column in table.profile.columns.values() if column.values and not column.is_time]
     always = [f"{each.name} is {each.values[0][0]!r} in every row" for each in columns if each.distinct == 1]
@@ -108,5 +117,6 @@ def _no_future(source: Source, table: DraftTable, tables: list[DraftTable]) -> s
     declared = {each.noun for each in tables if each.shape == "entity"}
     alone = [noun for noun in table.of if noun not in declared and not is_person(noun)]
     if alone and not followed(table, tables):
-        return f"no table lists the {' or '.join(alone)} ids"
+        again = [noun for noun in alone if column_of(table, noun) not in table.profile.unique]
+        return _nobody(table, again) if again else "no column holds ids that come again"
     return "hardly any id comes again"

@@ -41,6 +41,9 @@ _FILLERS = word_set(
 )
 """Words in the names of tables that do not say what a row is."""
 
+_NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__")
+"""Names that CSV files here, pandas and Arrow give to columns that have none."""
+
 _IRREGULAR = {
     "people": "person", "children": "child", "men": "man", "women": "woman", "movies": "movie", "cookies": "cookie",
     "calories": "calorie", "analyses": "analysis", "indices": "index", "caches": "cache", "statuses": "status",
@@ -109,6 +112,20 @@ def is_id_name(name: str) -> bool:
         return False
     alone = len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in PERSONS | {"order", "product", "item"}
     return parts[-1] in _IDS or parts[0] in _IDS or alone
+
+
+def is_plain_id(name: str) -> bool:
+    """Whether a name says that a column holds ids, and not whose: `id`, `key`, and not `vin` or `customer_id`."""
+    return is_id_name(name) and not noun_of_id(name) and not is_telling_id(name)
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a column got its name because it has none, as the index of a table written by pandas has none.
+
+    >>> [is_nameless(name) for name in ("column0", "Unnamed: 0", "__index_level_0__", "column", "index_id")]
+    [True, True, True, False, False]
+    """
+    return bool(_NAMELESS.fullmatch(name))
 
 
 def is_telling_id(name: str) -> bool:

@@ -8,6 +8,7 @@ from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
 from mlguide_assets.prepare.profiling.keys import best_key
 from mlguide_assets.prepare.profiling.nouns import (
     is_id_name,
+    is_plain_id,
     is_telling_id,
     is_thing,
     noun_of_id,
@@ -26,6 +27,8 @@ HALF_FOUND = 0.5
 """The same where it has the name of the other table's key, and both hold many ids."""
 LEAST_ROLES, NEARLY_ALL = 2, 0.9
 """So many columns of a table, each with this share of the ids of another, are taken for references by values alone."""
+REPEATED = 0.8
+"""Of the rows of a table, at most this share has an id of its own where several rows speak of one thing."""
 LONG_ID, MANY_IDS = 8, 20
 """Ids of so many characters, and so many of them, are not found in another table by chance."""
 
@@ -80,6 +83,7 @@ def find_references(
                 if candidates:
                     found.append(max(candidates, key=lambda each: (*_closeness(each), each.found)))
     found += _by_values(profiles, connection, history_keys, found)
+    found += _by_plain_id(profiles, connection, history_keys, found)
     return [each for each in found if not _mirrored(each, found)]
 
 
@@ -110,6 +114,39 @@ def _by_values(
                 found += [Reference(profile.name, name, target.name, key, n, n, True) for name, n in whole.items()]
                 columns = [each for each in columns if each.name not in whole]
     return found
+
+
+def _by_plain_id(
+    profiles: Mapping[str, TableProfile], connection: Any, history_keys: Mapping[str, str], decided: list[Reference]
+) -> list[Reference]:
+    """Columns called `id`, which says not whose, with the ids of the one table whose key is called so, too.
+
+    Ids that count from 1 are in any longer table by chance. So a column must repeat nearly all ids of that table, and
+    have no others, and no other column of its table may refer to that.
+    """
+    found = []
+    for profile in profiles.values():
+        own = [each for each in decided if each.table == profile.name]
+        targets = [each for each in profiles.values() if each.name not in {reference.target for reference in own}]
+        for column in profile.columns.values():
+            if column.name in {each.column for each in own} or not _is_repeated_plain_id(column, profile, history_keys):
+                continue
+            fitting = [
+                Reference(profile.name, column.name, target.name, key, values, inside, True)
+                for target in targets
+                for key in _keys(target, history_keys)
+                if target is not profile and words(key) == words(column.name)
+                if _are_as_many(column, target.columns[key])
+                for values, inside in [_inclusion(profile, column.name, target, key, connection)]
+                if values == inside
+            ]
+            found += fitting if len(fitting) == 1 else []
+    return found
+
+
+def _is_repeated_plain_id(column: ColumnProfile, profile: TableProfile, history_keys: Mapping[str, str]) -> bool:
+    repeated = column.distinct <= REPEATED * column.filled and history_keys.get(profile.name) != column.name
+    return repeated and is_plain_id(column.name) and _may_be_ids(column, profile)
 
 
 def _may_be_ids(column: ColumnProfile, profile: TableProfile) -> bool:

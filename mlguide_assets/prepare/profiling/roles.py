@@ -17,6 +17,7 @@ from mlguide_assets.prepare.profiling.listing import Listing
 from mlguide_assets.prepare.profiling.nouns import (
     ENTITIES,
     is_id_name,
+    is_nameless,
     is_person,
     is_thing,
     names_outcome,
@@ -24,7 +25,7 @@ from mlguide_assets.prepare.profiling.nouns import (
     noun_of_table,
     words,
 )
-from mlguide_assets.prepare.profiling.references import Reference, find_references
+from mlguide_assets.prepare.profiling.references import REPEATED, Reference, find_references
 
 MOST_CODES = 1000
 Role = Literal["entity", "event", "code", "unused"]
@@ -102,7 +103,7 @@ class Source:
         key = self.key(name)
         if key is None or self.ids_alone[name] or any(self.roles[each.target] != "code" for each in self.of(name)):
             return None
-        return noun_of_id(key) or noun_of_table(name)
+        return ("" if is_nameless(key) else noun_of_id(key)) or noun_of_table(name)
 
     def _noun_of_entity(self, name: str) -> str:
         key = str(self.key(name))
@@ -154,7 +155,9 @@ def look_at(listing: Listing, connection: Any) -> Source:
 
 def _is_entity_id(column: ColumnProfile) -> bool:
     """Whether a column holds ids of things of which several rows of the table speak."""
-    if column.filled == 0 or column.distinct < 2 or column.distinct > 0.8 * column.filled:
+    if column.filled == 0 or column.distinct < 2 or column.distinct > REPEATED * column.filled:
+        return False
+    if is_nameless(column.name):
         return False
     named = names_ids(column.name, column.distinct, column.filled) or column.kind == "id"
     plainly = len(words(column.name)) == 1 and words(column.name)[0] in ENTITIES and column.distinct >= FEWEST_IDS
@@ -199,8 +202,7 @@ def _has_outcome(profile: TableProfile) -> bool:
 
 
 def _why_unused(time: ColumnProfile | None, key: str | None, refers: bool) -> str:
-    if key and time is None:
-        return "no other table refers to it" if not refers else "no column says when its rows happened"
     if time is None:
-        return "no column says when its rows happened, and no column identifies a row"
+        other = "" if refers else ", and no other table refers to it"
+        return f"no column says when its rows happened{other if key else ', and no column identifies a row'}"
     return "no column holds ids: nothing says what its rows are about"

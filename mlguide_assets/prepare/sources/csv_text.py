@@ -76,7 +76,7 @@ def header(path: Path, named: Path) -> Header:
     names = [name or f"column{place}" for place, name in enumerate(line)]
     if len(names) < 2:
         raise InputError(
-            f"{named} starts with {''.join(names)[:80]!r}: its first line must be a header of column names."
+            f"{named} starts with {''.join(names)[:80]!r}: its first line must be a header of two column names or more."
         )
     refuse_equal_names(names, named)
     return Header(names, delimiter)

@@ -212,6 +212,42 @@ def test_a_source_without_anything_to_learn_is_refused(write: Any, said: str, du
         drafted(tmp_path / "source", duck, tmp_path)
 
 
+def test_the_advice_about_an_id_that_does_not_say_whose_it_is_works_when_it_is_followed(
+    duck: Any, tmp_path: Path
+) -> None:
+    gifts = f"SELECT i * 11 % 40 AS id, i AS gift_no, {DAYS} AS given_at FROM range(600) t(i)"
+    said = "gifts: no column has two values, and id does not say whose ids it holds: rename it, such as to customer_id"
+    with pytest.raises(InputError, match=said):
+        drafted(write_tables(tmp_path / "before", gifts=gifts), duck, tmp_path)
+    file = drafted(write_tables(tmp_path / "after", gifts=gifts.replace("AS id", "AS customer_id")), duck, tmp_path)
+    assert file["predict"]["each"] == "customer"
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0", "column0"])
+def test_an_index_without_a_name_is_nobody(index: str, duck: Any, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    days = [f"{number},2024-{1 + number % 12:02}-{1 + number % 28:02},{number % 5}" for number in range(300)]
+    (tmp_path / "source" / "games.csv").write_text("\n".join([f"{index},played_at,goals", *days]))
+    said = r"games: no column has two values, and no column holds ids that come again\)"
+    with pytest.raises(InputError, match=said):
+        drafted(tmp_path / "source", duck, tmp_path)
+
+
+def test_a_file_that_is_not_read_is_named_where_nothing_can_be_predicted(duck: Any, tmp_path: Path) -> None:
+    gifts = f"SELECT i * 11 % 40 AS id, i AS gift_no, {DAYS} AS given_at FROM range(600) t(i)"
+    source = write_tables(tmp_path / "charity", gifts=gifts)
+    (source / "donors.csv").write_text("id\n1\n2\n")
+    with pytest.raises(InputError, match=r"donors: .* must be a header of two column names or more"):
+        drafted(source, duck, tmp_path)
+
+
+@pytest.mark.parametrize(("id", "also"), [("id", ", and no other table refers to it"), ("customer_id", "")])
+def test_of_a_table_without_times_it_is_said_that_it_has_none(id: str, also: str, duck: Any, tmp_path: Path) -> None:
+    loans = f"SELECT i AS loan, i % {1 if id == 'id' else 30} AS {id}, i % 5 AS size FROM range(60) t(i)"
+    with pytest.raises(InputError, match=rf"\(loans: no column says when its rows happened{also}\)"):
+        drafted(write_tables(tmp_path / "bank", loans=loans), duck, tmp_path)
+
+
 @pytest.mark.parametrize(("after", "ended"), [("", True), (" OR i % 5 = 3", False)])
 def test_an_outcome_after_which_nothing_follows_ends_the_unit(
     after: str, ended: bool, duck: Any, tmp_path: Path

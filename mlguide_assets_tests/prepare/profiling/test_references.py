@@ -64,6 +64,19 @@ def test_a_plain_id_refers_to_no_table_whose_key_is_called_so(duck: Any, tmp_pat
     assert tables["visits"]["of"].get("customer") == "customer_id"
 
 
+@pytest.mark.parametrize(
+    ("tables", "refers"), [({"donors": 40}, True), ({"donors": 400}, False), ({"donors": 40, "places": 40}, False)]
+)
+def test_a_plain_id_that_repeats_all_ids_of_one_table_and_no_other_refers_to_it(
+    tables: dict[str, int], refers: bool, duck: Any, tmp_path: Path
+) -> None:
+    listed = {name: f"SELECT i AS id, 'c' || i % 3 AS land FROM range({rows}) t(i)" for name, rows in tables.items()}
+    gifts = f"SELECT i * 11 % 40 AS id, i AS gift_no, {DAYS} AS given_at, i % 9 = 0 AS late FROM range(600) t(i)"
+    text = draft_text(write_tables(tmp_path / "charity", gifts=gifts, **listed), duck, tmp_path)
+    assert (yaml.safe_load(text)["tables"]["gifts"]["of"] == {"donor": "id"}) == refers
+    assert ("# ? all 40 values are in donors.id, though no name says so" in text) == refers
+
+
 def test_a_code_that_reads_as_a_category_is_declared_once(duck: Any, tmp_path: Path) -> None:
     offers = "SELECT 'o' || i AS offer_code, i * 0.01 AS discount FROM range(12) t(i)"
     orders = ORDERS.replace("SELECT i AS order_id", "SELECT i AS order_id, 'o' || i % 12 AS offer_code")
