@@ -118,7 +118,7 @@ def _absolute(difference: Estimate, kind: Kind) -> str:
     """Rates differ by percentage points (pp), which must not be taken for percent."""
     scale, unit = (100, " pp") if kind == "binary" else (1, "")
     value, low, high = (f"{scale * getattr(difference, name):+,.3g}" for name in ("value", "low", "high"))
-    return f"{value}{unit} ({low} to {high})"
+    return f"{value}{unit}" + (f" ({low} to {high})" if difference.is_bounded else "")
 
 
 def _wanted(estimate: Effect, design: Design) -> str:

@@ -100,7 +100,7 @@ def value_table(found: Evaluation) -> Table:
 
 def _shown(estimate: Estimate, sign: str = "") -> str:
     value, low, high = (_digits(number, sign) for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
+    return f"{value} ({low} to {high})" if estimate.is_bounded else value
 
 
 def _digits(value: float, sign: str = "") -> str:

@@ -121,7 +121,7 @@ def _print(found: ModelValue, policy: Policy | None, against: Policy) -> None:
     if ratio is None:
         screen.print(f"Not supported: {found.value.reason}", style="red")
         return
-    screen.print(f"{ratio.value:.3f} times the value of {against} ({ratio.ci('.3f')}).")
+    screen.print(f"{ratio.value:.3f} times the value of {against} ({ratio.ci('.3f', of=counted(units, 'unit'))}).")
     screen.print(f"Supported: {found.value.reason}")
 
 

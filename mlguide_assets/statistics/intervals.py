@@ -1,7 +1,7 @@
 """A value with its interval, and the intervals that need no model of their own."""
 
 from dataclasses import dataclass
-from math import prod
+from math import isnan, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,29 @@ class Estimate:
     low: float
     high: float
 
-    def ci(self, spec: str, *, level: float = 0.95) -> str:
-        """The interval as every sentence writes it.
+    def ci(self, spec: str, *, of: str, level: float = 0.95, paired: bool = False) -> str:
+        """The interval as every sentence writes it; where none can be given, that and for what.
 
         Args:
             spec: the format of both bounds.
+            of: what it is drawn from, in words and with its number: the reason where it cannot be given.
             level: the one that it was computed for.
+            paired: of the difference between two models on the same resamples.
 
-        >>> Estimate(0.0289, 0.0213, 0.0394).ci("+.4f")
+        >>> Estimate(0.0289, 0.0213, 0.0394).ci("+.4f", of="500 users")
         '95 % CI +0.0213 to +0.0394'
+        >>> Estimate(0.098, float("nan"), float("nan")).ci("+.4f", of="1 station", paired=True)
+        'no paired 95 % CI can be given for 1 station'
         """
-        return f"{100 * level:.4g} % CI {self.low:{spec}} to {self.high:{spec}}"
+        name = f"{'paired ' if paired else ''}{100 * level:.4g} % CI"
+        if not self.is_bounded:
+            return f"no {name} can be given for {of}"
+        return f"{name} {self.low:{spec}} to {self.high:{spec}}"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is an interval."""
+        return not (isnan(self.low) or isnan(self.high))
 
 
 def percentile_interval(value: float, replicates: npt.ArrayLike, level: float = 0.95) -> Estimate:

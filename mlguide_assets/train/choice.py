@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.evaluation.metrics import METRICS, metric_named
 from mlguide_assets.train.evaluation.uncertainty import paired_difference, replicate_metrics
@@ -124,24 +125,28 @@ def simplest_as_good(
         )
 
     chosen = next((name for name in answers if not shown_worse(name)), best)
+
+    def said(by: str, gain: Estimate) -> str:
+        drawn = gain.ci("+.4f", of=counted(found.units, problem.decision.unit), paired=True)
+        return f"{METRICS[by].title} {gain.value:+.4f}, {drawn}"
+
     rows = f"on the {len(labels):,} latest training {problem.decision.plural}, which it had not learned from"
     simpler = list(answers)[: list(answers).index(chosen)]
     if best != chosen and best not in simpler:
-        return chosen, (
-            f"{_named(chosen)}, the simplest model that is as good as any: {best} was not shown to be better "
-            f"({_gain(metric, gain(best, chosen, metric))}) {rows}."
+        won = gain(best, chosen, metric)
+        why = (
+            f"the simplest model that is as good as any: {best} was not shown to be better"
+            if won.is_bounded
+            else f"the simplest model, since without an interval none can be shown to be better, and so not {best}"
         )
+        return chosen, f"{_named(chosen)}, {why} ({said(metric, won)}) {rows}."
     if not simpler:
         return chosen, f"{_named(chosen)}: it is the simplest model and has the best {METRICS[metric].title} {rows}."
     nearest = min(simpler, key=lambda name: gain(chosen, name, metric).value)
     by = metric if gain(chosen, nearest, metric).low > 0 else LOSS
-    better = f"it is better than {nearest}, the best simpler model ({_gain(by, gain(chosen, nearest, by))})"
+    better = f"it is better than {nearest}, the best simpler model ({said(by, gain(chosen, nearest, by))})"
     return chosen, f"{_named(chosen)}: {better} {rows}."
 
 
 def _named(model: str) -> str:
     return f"The candidate is {model}"
-
-
-def _gain(metric: str, gain: Estimate) -> str:
-    return f"{METRICS[metric].title} {gain.value:+.4f}, paired {gain.ci('+.4f')}"

@@ -87,7 +87,13 @@ def test_the_simplest_model_than_which_none_is_shown_to_be_better(quality: dict[
 
 def test_one_user_shows_nothing_so_the_simplest_is_taken() -> None:
     labels, said, users = answers({"a": 1.0, "b": 3.0})
-    assert simplest_as_good(labels, said, np.zeros_like(users), PROBLEM)[0] == "a"
+    model, reason = simplest_as_good(labels, said, np.zeros_like(users), PROBLEM)
+    assert model == "a"
+    assert reason.startswith(
+        "The candidate is a, the simplest model, since without an interval none can be shown to be better, and so not b"
+    )
+    assert "no paired 95 % CI can be given for 1 user)" in reason
+    assert "nan" not in reason
 
 
 def test_a_model_that_orders_as_well_and_is_off_by_more_is_not_as_good() -> None:

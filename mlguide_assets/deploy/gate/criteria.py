@@ -14,7 +14,7 @@ from mlguide_assets.define.contracts import IS_NOT_EMPTY
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.gate.parity import Parity
-from mlguide_assets.english import counted
+from mlguide_assets.english import counted, plural
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.missing import with_finite_numbers
 from mlguide_assets.train.evaluation.fairness import LARGEST_DIFFERENCE
@@ -86,10 +86,8 @@ def beats_base_rate(
         reason = f"{found}, and whether that is chance cannot be judged: {_too_few(units, rows, problem)}"
         return Criterion("beats_base_rate", gain.value, None, None, minimum, False, reason)
     passed = bool(gain.low > minimum)
-    reason = (
-        f"{found} ({gain.ci('+.4f')}); the whole interval {'is' if passed else 'must be'} above "
-        f"gate.min_gain = {minimum:g}."
-    )
+    drawn = gain.ci("+.4f", of=counted(replicates.units, problem.decision.unit))
+    reason = f"{found} ({drawn}); the whole interval {'is' if passed else 'must be'} above gate.min_gain = {minimum:g}."
     return Criterion("beats_base_rate", gain.value, gain.low, gain.high, minimum, passed, reason)
 
 
@@ -177,9 +175,10 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
         return Criterion(BEATS_CHAMPION, None, None, None, least, fit, comparison.reason)
     difference = comparison.difference(metric)
     passed = bool(difference.low > least)
+    drawn = difference.ci("+.4f", of=counted(comparison.replicates.units, problem.decision.unit), paired=True)
     found = (
         f"{METRICS[metric].title} {abs(difference.value):.4f} {'better' if difference.value >= 0 else 'worse'} than "
-        f"version {comparison.version}, the champion (paired {difference.ci('+.4f')}), on {comparison.rows:,} "
+        f"version {comparison.version}, the champion ({drawn}), on {comparison.rows:,} "
         f"{comparison.which}"
     )
     detectable, note = comparison.minimum_detectable_difference(metric), comparison.note and f" {comparison.note}"
@@ -187,14 +186,18 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
         same = f"It ranks {comparison.rows:,} {comparison.which} exactly as version {comparison.version} does: no gain."
         return Criterion(BEATS_CHAMPION, 0.0, difference.low, difference.high, least, passed, same + note)
     answer = "It beats" if passed else f"It was not shown to {'match' if margin else 'beat'}"
-    reason = (
-        f"{answer} the champion: {found}; gate.champion_margin = {margin:g}. The smallest difference that so many rows "
-        f"detect with 80 % power is {detectable:.4f}.{note}"
+    power = (
+        f" The smallest difference that so many rows detect with 80 % power is {detectable:.4f}."
+        if difference.is_bounded
+        else ""
     )
+    reason = f"{answer} the champion: {found}; gate.champion_margin = {margin:g}.{power}{note}"
     return Criterion(BEATS_CHAMPION, difference.value, difference.low, difference.high, least, passed, reason)
 
 
-def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem, outgrown: Sequence[str] = ()) -> Criterion:
+def is_calibrated(
+    error: Estimate, by_chance: Estimate, units: int, problem: Problem, outgrown: Sequence[str] = ()
+) -> Criterion:
     """The calibration error is not significantly larger than allowed, nor is it more than chance explains.
 
     Both are asked, since each knows what the other does not: the interval draws units, whose rows are not independent,
@@ -203,6 +206,7 @@ def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem, outgro
     Args:
         error: the expected calibration error.
         by_chance: what perfectly calibrated probabilities would show on the same rows.
+        units: of the test window.
         outgrown: the candidate's features that grow with the calendar: where it fails, the first to be suspected.
     """
     allowed = problem.gate.max_calibration_error
@@ -216,7 +220,7 @@ def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem, outgro
     )
     fix = "" if passed else f" Look at the plot of calibration, and at {suspects}."
     reason = (
-        f"Calibration error (ECE) is {error.value:.4f} ({error.ci('.4f')}); "
+        f"Calibration error (ECE) is {error.value:.4f} ({error.ci('.4f', of=counted(units, problem.decision.unit))}); "
         f"{by_chance.value:.4f} is expected by chance (gate.max_calibration_error = {allowed:g}{explained}).{fix}"
     )
     return Criterion("is_calibrated", error.value, error.low, error.high, limit, passed, reason)
@@ -231,7 +235,7 @@ def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
     gap = Estimate(worst["value"], worst["low"], worst["high"])
     reason = (
         f"Worst slice: {worst['column']} {worst['slice']}, ROC AUC {gap.value:+.4f} from the overall value "
-        f"({gap.ci('+.4f')}, corrected for the number of slices); gate.max_slice_gap = {limit:g}."
+        f"({gap.ci('+.4f', of=_so_few(problem))}, corrected for the number of slices); gate.max_slice_gap = {limit:g}."
     )
     passed = not gap.high < -limit
     return Criterion("no_slice_is_much_worse", gap.value, gap.low, gap.high, -limit, passed, reason)
@@ -251,9 +255,14 @@ def treats_groups_alike(groups: pa.Table, limit: float, problem: Problem) -> Cri
     gap = Estimate(worst["value"], worst["low"], worst["high"])
     reason = (
         f"The groups of {worst['column']} are at or above the threshold at rates that differ by {gap.value:.4f} "
-        f"({gap.ci('.4f')}); gate.max_group_gap = {limit:g}."
+        f"({gap.ci('.4f', of=_so_few(problem))}); gate.max_group_gap = {limit:g}."
     )
     return Criterion("treats_groups_alike", gap.value, gap.low, gap.high, limit, not gap.low > limit, reason)
+
+
+def _so_few(problem: Problem) -> str:
+    """What a slice or a group is drawn from where it has no interval."""
+    return f"so few {plural(problem.decision.unit)} in it"
 
 
 def _least(problem: Problem) -> str:

@@ -158,7 +158,9 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
         ask.beats_base_rate(replicates, evidence.model, units, rows, problem),
         ask.is_not_chance(scores, evidence.model, problem),
         ask.data_can_be_believed(evidence.contract_results, problem),
-        ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem, evidence.outgrown),
+        ask.is_calibrated(
+            evidence.calibration_error, evidence.calibration_by_chance, replicates.units, problem, evidence.outgrown
+        ),
         ask.no_slice_is_much_worse(evidence.slices, problem),
         *((ask.treats_groups_alike(evidence.groups, limit, problem),) if limit is not None else ()),
         ask.behaves(evidence.behaviours),

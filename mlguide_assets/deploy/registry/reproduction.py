@@ -112,7 +112,8 @@ class _Metric:
 
     @property
     def in_words(self) -> str:
-        return f"{self.name} {self.now:.4f} (then {self.then:.4f}, {self.low:.4f} to {self.high:.4f})"
+        interval = f"{self.low:.4f} to {self.high:.4f}" if self.low <= self.high else "without an interval"
+        return f"{self.name} {self.now:.4f} (then {self.then:.4f}, {interval})"
 
 
 def _metrics(candidate: Candidate, recorded: Mapping[str, float], model: str) -> list[_Metric]:

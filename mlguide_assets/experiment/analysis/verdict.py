@@ -72,7 +72,7 @@ def described(estimate: Effect, design: Design) -> str:
     adjusted = ", adjusted" if p != estimate.p else ""
     return (
         f"{estimate.variant!r}: {estimate.metric} is {abs(change.value):{spec}} {direction} in {design.control!r} "
-        f"({change.ci(f'+{spec}', level=1 - design.alpha)}, {p_text(p)}{adjusted})"
+        f"({change.ci(f'+{spec}', of='so few units', level=1 - design.alpha)}, {p_text(p)}{adjusted})"
     )
 
 

@@ -267,7 +267,7 @@ def _reason(
     found = (
         f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
         f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training "
-        f"({difference.ci('+.4f')})"
+        f"({difference.ci('+.4f', of=f'so few {units}')})"
     )
     if verdict == "dropped":
         return f"It dropped: {found}, significantly more than the {max_drop:g} allowed."

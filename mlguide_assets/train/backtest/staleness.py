@@ -78,12 +78,13 @@ class Staleness:
         cost = self.per_30_days
         if np.isnan([cost.value, cost.low, cost.high]).any():
             return "The history is too short to measure what age costs a model"
-        if cost.low > 0:
-            return f"Every 30 days without retraining cost {cost.value:.4f} ROC AUC ({cost.ci('.4f')})"
-        if cost.high < 0:
-            won = Estimate(-cost.value, -cost.high, -cost.low)
-            return f"Every 30 days without retraining won {won.value:.4f} ROC AUC ({won.ci('.4f')})"
-        return f"The cost of age is not significant: {cost.value:.4f} ROC AUC per 30 days ({cost.ci('.4f')})"
+        gained = cost.high < 0
+        shown = Estimate(-cost.value, -cost.high, -cost.low) if gained else cost
+        interval = shown.ci(".4f", of="so short a history")
+        if cost.low > 0 or gained:
+            verb = "won" if gained else "cost"
+            return f"Every 30 days without retraining {verb} {shown.value:.4f} ROC AUC ({interval})"
+        return f"The cost of age is not significant: {shown.value:.4f} ROC AUC per 30 days ({interval})"
 
 
 def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report: Report = lambda _: None) -> Staleness:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import plural
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
 from mlguide_assets.train.backtest.history import DAY, FoldScores, History, Report, replicated
 from mlguide_assets.train.evaluation.metrics import metric_named
@@ -111,7 +112,8 @@ def choose_window(
     gains = _gains(metric, scored, [window.name for window in windows], level, problem)
     chosen = _best(windows, gains)
     table = _window_rows(windows, scored, learned, gains, chosen)
-    return WindowChoice(chosen, _window_reason(windows, gains, chosen, metric, level), level, table)
+    reason = _window_reason(windows, gains, chosen, metric, level, plural(problem.decision.unit))
+    return WindowChoice(chosen, reason, level, table)
 
 
 def default_windows(times: Times) -> tuple[TrainingWindow, ...]:
@@ -196,13 +198,14 @@ def _window_reason(
     chosen: TrainingWindow,
     metric: str,
     level: float,
+    units: str,
 ) -> str:
     others = [window for window in windows if window != ALL]
     if not others:
         return "The whole history is learned from: it would be too short if any of it were left out."
     named = chosen if chosen != ALL else max(others, key=lambda window: gains[window.name][-1].value)
     gain, title = gains[named.name][-1], metric_named(metric).title
-    figures = f"{gain.value:+.4f} {title} ({gain.ci('+.4f', level=level)})"
+    figures = f"{gain.value:+.4f} {title} ({gain.ci('+.4f', of=f'so few {units}', level=level)})"
     if chosen == ALL:
         return f"The whole history is learned from: no window gains significantly; the best is {named.name}, {figures}."
     return f"The window {named.name} is learned from: it gains significantly over the whole history, {figures}."

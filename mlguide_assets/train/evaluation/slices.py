@@ -17,11 +17,10 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap, stacked
-from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.intervals import Estimate, percentile_interval
 from mlguide_assets.statistics.ranking import Ranking
 from mlguide_assets.train.evaluation.metrics import checked, log_loss_rows, metric_named
 from mlguide_assets.train.evaluation.slicing import Slicing, slicing
-from mlguide_assets.train.evaluation.uncertainty import Replicates
 
 ALL_ROWS = "(all)"
 
@@ -183,10 +182,13 @@ class MeasuredSlices:
 
     def rows_of(self, metrics: Sequence[str]) -> list[dict[str, Any]]:
         """A row per slice and metric; without support, no bounds."""
-        shown = np.where(self.supported[:, None, None], self.values, np.nan)
-        names = tuple(str(position) for position in range(len(self.slices)))
-        found = Replicates(names, _ALL_METRICS, self.points, shown).estimates()
-        return [self.row(at, metric, found[name][metric]) for at, name in enumerate(names) for metric in metrics]
+        measured = {metric: self.metric(metric) for metric in metrics}
+        shown = {name: np.where(self.supported[:, None], values, np.nan) for name, (_, values) in measured.items()}
+        return [
+            self.row(at, metric, percentile_interval(float(points[at]), shown[metric][at]))
+            for at in range(len(self.slices))
+            for metric, (points, _) in measured.items()
+        ]
 
     def row_among(
         self, column: str, name: str, among: list[int], metric: str, estimate: Estimate, supported: bool

@@ -19,13 +19,14 @@ class Replicates:
     """Metrics of several models over the same resamples, so that their differences are paired.
 
     `points` (models, metrics) are the values on all rows, `values` (models, metrics, repeats) those of the
-    replicates.
+    replicates. `units` is how many units they are drawn from.
     """
 
     models: tuple[str, ...]
     metrics: tuple[str, ...]
     points: Floats
     values: Floats
+    units: int
 
     def of(self, model: str, metric: str) -> tuple[float, Floats]:
         """Value on all rows, and replicates (repeats,), of one metric of one model."""
@@ -84,7 +85,7 @@ def replicate_metrics(
 
         replicates = bootstrap.replicated(stacked(*(part.sums for part in parts)), measure)[1]
         values = replicates.reshape(values.shape)
-    return Replicates(tuple(inputs), tuple(METRICS), points, values)
+    return Replicates(tuple(inputs), tuple(METRICS), points, values, bootstrap.size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
+import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import counted
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.backtest.history import LEAST_REPEATS, History
 from mlguide_assets.train.evaluation.uncertainty import paired_difference, replicate_metrics
@@ -80,7 +82,8 @@ def tune(
     if best is not None and best.number:
         report(f"tuning: trial {best.number} was best; comparing it with the default on the latest fold")
         gain = _confirmed(history, last, recipe, replace(recipe, parameters=best.parameters))
-        adopted, reason = gain.low > 0, _confirmation(best, gain)
+        units = counted(len(np.unique(history.units[last.validate])), problem.decision.unit)
+        adopted, reason = gain.low > 0, _confirmation(best, gain, units)
     chosen = best.number if best is not None and adopted else 0
     found = replace(recipe, parameters=best.parameters) if best is not None and adopted else recipe
     table = pa.Table.from_pylist([trial.row(chosen) for trial in tried], schema=TRIALS)
@@ -102,8 +105,8 @@ def _confirmed(history: History, last: Fold, default: Recipe, tuned: Recipe) -> 
     return paired_difference(replicates, TUNED, DEFAULT, "log_loss")
 
 
-def _confirmation(best: Tried, gain: Estimate) -> str:
-    figures = f"{gain.value:+.6f} (95 % interval {gain.low:+.6f} to {gain.high:+.6f})"
+def _confirmation(best: Tried, gain: Estimate, units: str) -> str:
+    figures = f"{gain.value:+.6f} ({gain.ci('+.6f', of=units, paired=True)})"
     where = "on the latest fold, which had no part in choosing it"
     if gain.low > 0:
         return f"Trial {best.number} is adopted: {where}, it saves log-loss against the default, {figures}."

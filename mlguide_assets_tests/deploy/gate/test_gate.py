@@ -1,6 +1,7 @@
 """The gate: noise never passes, a planted signal does, and every answer has its reasons in words."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -169,6 +170,24 @@ def test_one_user_is_no_evidence() -> None:
     decision = decide(evidence(of_one), STRICT)
     assert decision.verdict == "refused"
     assert passed(decision)["beats_base_rate"] is False
+
+
+def test_of_one_user_every_sentence_says_that_no_interval_can_be_given() -> None:
+    of_one = scores(signal=1.2)
+    of_one = of_one.set_column(0, "user_id", [np.zeros(of_one.num_rows, np.int64)])
+    labels, said = of_one["label"].to_numpy(), of_one["xgboost"].to_numpy()
+    both = {"challenger": said, "champion": said[::-1]}
+    found = evidence(
+        of_one,
+        calibration_error=Estimate(0.0556, math.nan, math.nan),
+        comparison=compare_scores(labels, both, np.zeros(len(labels), np.int64), "3", "sends", STRICT),
+    )
+    criteria = {each.criterion: each for each in decide(found, STRICT).criteria}
+    calibrated, beaten = criteria["is_calibrated"], criteria["beats_champion"]
+    assert "Calibration error (ECE) is 0.0556 (no 95 % CI can be given for 1 user)" in calibrated.reason
+    assert "the champion (no paired 95 % CI can be given for 1 user)" in beaten.reason
+    assert (calibrated.to_json()["low"], beaten.to_json()["high"]) == (None, None)
+    assert not [each.reason for each in criteria.values() if re.search(r"\bnan\b", each.reason)]
 
 
 @pytest.mark.parametrize(("units", "verdict"), [(9, "refused"), (10, "promoted")])
