@@ -170,4 +170,4 @@ def _without_formulas(rows: ibis.Table) -> ibis.Table:
     safe: dict[str, Any] = {
         name: ibis.ifelse(rows[name].re_search(_FORMULA), ibis.literal("'") + rows[name], rows[name]) for name in texts
     }
-    return rows.mutate(**safe) if safe else rows
+    return rows.mutate(safe) if safe else rows

@@ -8,6 +8,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.events import AT, canonical_events, column_name, timestamp_of
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.named import named
 
 Tables = Mapping[str, ibis.Table]
 
@@ -30,12 +31,12 @@ def actions_of(tables: Tables, problem: Problem) -> ibis.Table:
     event = problem.schema.event(decision.noun)
     if event.own_time is None:
         rows = canonical_events(tables, problem, decision.noun)
-        named = {label: rows[column_name(event, label)]}
-        return rows.select(*decision.ids, **{decision.time: timestamp_of(rows[AT])}, **named)
+        own = rows[column_name(event, label)]
+        return rows.select(*decision.ids, timestamp_of(rows[AT]).name(decision.time), own.name(label))
     rows = tables[str(problem.schema.table_of(decision.noun))]
     ids = {id_column(noun): rows[column] for noun, column in event.of.items()}
     return rows.filter(rows[event.own_time].notnull()).select(
-        **ids, **{decision.time: rows[event.own_time], label: rows[label]}
+        *named(ids), rows[event.own_time].name(decision.time), rows[label]
     )
 
 
@@ -59,7 +60,7 @@ def versions_of(tables: Tables, problem: Problem) -> ibis.Table:
         return actions_of(tables, problem).select(id=problem.decision.unit_id).distinct()
     rows = tables[str(problem.schema.table_of(unit))]
     columns = {name: rows[name] for name in rows.columns if name not in ("id", table.key)}
-    return rows.select(id=rows[table.key], **columns)
+    return rows.select(rows[table.key].name("id"), *named(columns))
 
 
 def joined_by(members: ibis.Table, problem: Problem) -> ibis.Value | None:

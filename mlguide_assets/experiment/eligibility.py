@@ -19,6 +19,7 @@ from mlguide_assets.experiment.specification import Experiment, kinds_of_units
 from mlguide_assets.experiment.tables import EXPOSURES
 from mlguide_assets.prepare.features.events import comparison
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.named import named
 
 
 def eligible(members: ibis.Table, conditions: Sequence[Condition], problem: Problem) -> ibis.Table:
@@ -59,7 +60,7 @@ def of_experiments(experiments: Sequence[Experiment], lake: Lake, problem: Probl
     members = members_of(tables_of_actions(lake, problem), problem)
     exposed = lake.read(EXPOSURES) if lake.exists(EXPOSURES) else None
     flags = {eligibility_column(*each.key): may_take_part(members, each, exposed, problem) for each in chosen}
-    units = members.filter(members.id.notnull()).select(**{problem.decision.unit_id: members.id}, **flags)
+    units = members.filter(members.id.notnull()).select(members.id.name(problem.decision.unit_id), *named(flags))
     return units.filter(reduce(or_, (units[name] for name in flags)))
 
 

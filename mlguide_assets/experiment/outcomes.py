@@ -72,12 +72,10 @@ def unit_outcomes(
         "arm",
         "exposed_at",
         *slices,
-        **{
-            "closed": closed,
-            OUTCOME: ibis.ifelse(closed, (counted.positives > 0).cast("int8"), ibis.null("int8")),
-            ACTIONS: ibis.ifelse(closed, counted.actions.fill_null(0).cast("int64"), ibis.null("int64")),
-            EARLIER: counted.earlier.fill_null(0).cast("int64"),
-        },
+        closed.name("closed"),
+        ibis.ifelse(closed, (counted.positives > 0).cast("int8"), ibis.null("int8")).name(OUTCOME),
+        ibis.ifelse(closed, counted.actions.fill_null(0).cast("int64"), ibis.null("int64")).name(ACTIONS),
+        counted.earlier.fill_null(0).cast("int64").name(EARLIER),
     )
 
 
@@ -102,8 +100,8 @@ def _at_exposure(units: ibis.Table, members: ibis.Table, wanted: Mapping[str, st
     table = schema.entity(unit)
     if table is None or not wanted:
         return units
-    tables = {str(schema.table_of(unit)): members.mutate(**{table.key: members.id})}
-    asked = units.mutate(**{problem.decision.unit_id: units.unit_id, AT: microseconds(units.exposed_at)})
+    tables = {str(schema.table_of(unit)): members.mutate({table.key: members.id})}
+    asked = units.mutate({problem.decision.unit_id: units.unit_id, AT: microseconds(units.exposed_at)})
     found = with_entity(asked, unit, wanted, tables, schema, kept_before_known=True)
     return found.select(*units.columns, *wanted)
 

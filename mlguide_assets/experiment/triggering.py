@@ -63,7 +63,7 @@ def with_trigger(
         return units
     triggered = found[0] if len(found) == 1 else ibis.union(*found)
     joined = units.left_join(triggered.distinct(), units.unit_id == triggered.triggered)
-    return joined.select(*units.columns, **{TRIGGER: joined.triggered.notnull()})
+    return joined.select(*units.columns, joined.triggered.notnull().name(TRIGGER))
 
 
 def _by_plan(

@@ -17,6 +17,7 @@ from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.features.building import clock_of, decisions_of
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, timestamp_of
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.statistics.draws import draw_column
 from mlguide_assets.train.models.models import THREADS, ServableModel
@@ -133,7 +134,7 @@ def landed_days(tables: Tables, problem: Problem, decided: ibis.Table | None = N
     counted = events.group_by("day").aggregate(rows=events.count())
     both = counted.outer_join(days, "day")
     zero = {name: ibis.coalesce(both[name], 0) for name in ("rows", "decisions", "matured", "known")}
-    known = both.select("digest", "outcomes", day=ibis.coalesce(both["day"], both["day_right"]), **zero)
+    known = both.select("digest", "outcomes", ibis.coalesce(both["day"], both["day_right"]).name("day"), *named(zero))
     return known.select(*_LANDED).order_by("day")
 
 

@@ -184,7 +184,7 @@ class _Buckets:
     @property
     def rows(self) -> "ibis.Table":
         found = read_parquet_below(self.connection, self.folder, "*/*.parquet")
-        return found.mutate(**{KEY: partition_of(found[FILE])}).drop(FILE)
+        return found.mutate({KEY: partition_of(found[FILE])}).drop(FILE)
 
     def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
         schemas, where = {"rows": self.schema}, {key: {"rows": self.places[key]} for key in keys}

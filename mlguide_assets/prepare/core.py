@@ -21,6 +21,7 @@ from mlguide_assets.prepare.features.events import HAPPENED, microseconds, times
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import UNPARTITIONED, Snapshot
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.partitions.digests import digest
 from mlguide_assets.prepare.partitions.rebuilding import Plan, current, fingerprint, notes_of, plan
 
@@ -57,7 +58,7 @@ def joined(tables: Tables, problem: Problem, kept: Sequence[str] = ()) -> ibis.T
     """
     rows = _events(tables, problem, kept) if problem.decision.is_event else decisions_of(tables, problem)
     if not problem.decision.is_event:
-        rows = rows.mutate(**{_INSTANT: microseconds(rows[problem.decision.time])})
+        rows = rows.mutate({_INSTANT: microseconds(rows[problem.decision.time])})
     for noun in problem.decision.nouns:
         wanted = {each.name: each.column for each in entity_columns(problem) if each.noun == noun}
         if wanted:
@@ -164,7 +165,7 @@ def _events(tables: Tables, problem: Problem, kept: Sequence[str]) -> ibis.Table
     own = {each.name: rows[each.column] for each in event_columns(problem) if each.column in rows.columns}
     if event.own_time is None:
         own[decision.time] = timestamp_of(rows[HAPPENED])
-    return rows.select(*kept, **own, **{_INSTANT: rows[HAPPENED]})
+    return rows.select(*kept, *named(own), rows[HAPPENED].name(_INSTANT))
 
 
 def _without_decisions(tables: Tables, problem: Problem) -> ibis.Table:
@@ -179,7 +180,7 @@ def _without_decisions(tables: Tables, problem: Problem) -> ibis.Table:
     own = {} if table.history else own
     known = {id_column(decision.unit): units[table.key], **{name: units[column] for name, column in own.items()}}
     types = joined(tables, problem).schema()
-    return units.select(**{name: known.get(name, ibis.null(type_)).cast(type_) for name, type_ in types.items()})
+    return units.select({name: known.get(name, ibis.null(type_)).cast(type_) for name, type_ in types.items()})
 
 
 def _undecided_units(tables: Tables, problem: Problem) -> ibis.Table:

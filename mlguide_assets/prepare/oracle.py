@@ -37,7 +37,8 @@ def with_oracle(scores: ibis.Table, folder: Path, problem: Problem) -> ibis.Tabl
     if not isinstance(problem.source, AnySimulator) or not path.is_file():
         return scores
     keys, decision = key_sources(problem), problem.decision
-    truth = read_parquet(scores.get_backend(), path).select(**keys, oracle="probability")
+    truth = read_parquet(scores.get_backend(), path)
+    truth = truth.select(*(truth[own].name(key) for key, own in keys.items()), truth["probability"].name("oracle"))
     return scores.inner_join(truth, list(keys)).order_by(*decision.order)
 
 

@@ -57,7 +57,7 @@ def planned_ratios(made: ibis.Table, plans: ibis.Table, decision: Decision) -> i
     chosen = chosen.select(*pair, "scoring_date", "planned_at", "ratio")
     both = dated.inner_join(chosen, [*pair, "scoring_date"])
     followed = both.filter(both[_AT] > both.planned_at).group_by(*pair, "scoring_date")
-    first = followed.agg(**{time: lambda rows: rows[_AT].min()}, ratio=lambda rows: rows.ratio.max())
+    first = followed.agg(both[_AT].min().name(time), both.ratio.max().name("ratio"))
     return first.drop("scoring_date")
 
 

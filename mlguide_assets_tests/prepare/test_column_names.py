@@ -1,16 +1,23 @@
-"""Columns of a source may be called as the columns that computing puts beside them: all keep their values."""
+"""Columns of a source may be called as the columns that computing puts beside them, and as the parameters of the
+methods that compute: all keep their values."""
 
+import ast
 import random
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from ibis.expr.types.groupby import GroupedTable
 from pydantic import ValidationError
 
+import mlguide_assets
 from mlguide_assets.define.decision import TAKEN
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import core_by_partition
@@ -22,13 +29,27 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.other_tables import problem_of
 from mlguide_assets_tests.prepare.ingesting import keep
 
+NAMING = ("select", "mutate", "aggregate", "agg", "group_by", "rename", "cast", "bind")
+"""Methods of Ibis that take names of columns as keywords."""
+PARAMETERS = {
+    parameter
+    for owner in (ibis.Table, GroupedTable)
+    for method in NAMING
+    if hasattr(owner, method)
+    for parameter in signature(getattr(owner, method)).parameters
+}
+
 OF_EVENTS = (
     *("weight", "partition", "filename", "file_row_number", "at", "known", "positive", "written", "content", "last"),
     *("unreadable", "place_in_file", "newer_rows", "id", "rank", "day", "rows", "value", "version", "index"),
     *("order", "group", "select", "date", "place", "count", "bucket", "span", "final", "matured", "window", "events"),
     *("Start", "Joined"),
+    *sorted(PARAMETERS),
 )
-OF_ENTITIES = ("known", "rank", "window", "key", "since", "start", "country", "probability", "as_of", "Group", "Final")
+OF_ENTITIES = (
+    *("known", "rank", "window", "key", "since", "start", "country", "probability", "as_of", "Group", "Final"),
+    *("self", "metrics"),
+)
 
 PROBLEM: dict[str, Any] = {
     "name": "visits",
@@ -115,7 +136,7 @@ def test_values_of_events_stay_their_own(built: tuple[Lake, Problem], table: str
 def test_columns_of_entities_are_features_under_names_of_their_own(built: tuple[Lake, Problem]) -> None:
     lake, problem = built
     source = {row["person"]: row for row in pa.csv.read_csv(f"{problem.source.uri}/people.csv").to_pylist()}  # type: ignore[union-attr]
-    named = {"known", "rank", "window", "country", "start", "Group", "Final", *(TAKEN & {*OF_ENTITIES})}
+    named = {"known", "rank", "window", "country", "start", "Group", "Final", *PARAMETERS, *(TAKEN & {*OF_ENTITIES})}
     rows = lake.read_arrow("visit_features").to_pylist()
     for name in OF_ENTITIES:
         feature = f"person_{name}" if name in named else name
@@ -130,6 +151,18 @@ def test_nothing_is_made_of_a_number_that_numbers_its_rows(built: tuple[Lake, Pr
     declared = lake.read_arrow(DECLARATIONS).to_pylist()
     assert not [row["feature"] for row in declared if "visit.offset" in row["declaration"]]
     assert [row["feature"] for row in declared if "visit.weight" in row["declaration"]]
+
+
+def test_no_column_is_named_by_a_keyword_that_a_parameter_may_have() -> None:
+    taken = [f"{path}:{call.lineno}" for path, call in calls() if any(each.arg is None for each in call.keywords)]
+    assert not taken, "give a mapping, or `named(columns)`, by position: a column may be called as a parameter"
+
+
+def calls() -> Iterator[tuple[Path, ast.Call]]:
+    for path in sorted(Path(mlguide_assets.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in NAMING:
+                yield path, node
 
 
 def with_visits(known: str | None = None, columns: Any = (), **changes: Any) -> dict[str, Any]:

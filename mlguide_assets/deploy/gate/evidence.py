@@ -68,7 +68,7 @@ def _comparison(
     if before is None or before.lineage == version["candidate"]:
         return None
     keys = problem.decision.keys
-    scored = tables.test_predictions.select(*keys, "label", **{CHALLENGER: tables.test_predictions[model]})
+    scored = tables.test_predictions.select(*keys, "label", tables.test_predictions[model].name(CHALLENGER))
     rows = scored.inner_join(tables.features.drop(problem.label.column, "matured_at"), keys)
     test = rows.order_by(*problem.decision.order).to_pyarrow()
     with scratch_folder(home.root, "A registered version") as folder:

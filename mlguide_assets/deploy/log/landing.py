@@ -261,7 +261,7 @@ def _merged(added: "Table", lake: Lake, day: str) -> "Table":
     known = lake.read(PREDICTION_LOG, partitions=[day])
     # Of a day that an earlier version landed.
     older = {name: ibis.null(type_) for name, type_ in added.schema().items() if name not in known.columns}
-    known = known.mutate(**older).select(added.columns).cast(added.schema())
+    known = known.mutate(older).select(added.columns).cast(added.schema())
     return added.union(known.anti_join(added, _KEY)).order_by("answered_at", *_KEY, "position")
 
 

@@ -88,7 +88,7 @@ def last_decisions(features: ibis.Table, problem: Problem, as_of: datetime) -> i
     names = [feature.name for feature in features_of(problem) if feature.for_models]
     earlier = features.filter(features[decision.time] < ibis.timestamp(as_of))
     # First by these two columns alone: to rank all rows, the engine would carry every feature of each.
-    at = earlier.group_by(decision.unit_id).aggregate(**{decision.time: earlier[decision.time].max()})
+    at = earlier.group_by(decision.unit_id).aggregate({decision.time: earlier[decision.time].max()})
     last = earlier.semi_join(at, [decision.unit_id, decision.time])
     order = [last[key].desc() for key in decision.keys if key not in (decision.unit_id, decision.time)]
     place = ibis.row_number().over(group_by=decision.unit_id, order_by=order or [last[decision.time]])

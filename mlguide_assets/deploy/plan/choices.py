@@ -249,8 +249,9 @@ def _said_of_units(predictions: ibis.Table, decision: Decision, model: str) -> i
     said = ibis.struct({"choice": predictions[choose], "probability": predictions.probability, "sendable": sendable})
     pairs = predictions.select("model_version", unit_id=predictions[unit], sendable=sendable, said=said)
     return pairs.group_by("unit_id").aggregate(
-        candidates=pairs.sendable.cast("int64").sum(),
-        **{model: pairs.said.collect(order_by=pairs.said), f"{model}_version": pairs.model_version.max()},
+        pairs.sendable.cast("int64").sum().name("candidates"),
+        pairs.said.collect(order_by=pairs.said).name(model),
+        pairs.model_version.max().name(f"{model}_version"),
     )
 
 

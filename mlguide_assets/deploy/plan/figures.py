@@ -91,7 +91,7 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
     }
     for policy in POLICIES:
         sums |= {f"of_{policy}": _count(plan.policy == policy), f"share_of_{policy}": shares[policy].sum()}
-    (found,) = plan.aggregate(**sums).to_pyarrow().to_pylist()
+    (found,) = plan.aggregate(sums).to_pyarrow().to_pylist()
     # Without rows there are no sums.
     known = {name: value or 0 for name, value in found.items()}
     followers = {each: Followers(known.pop(f"of_{each}"), float(known.pop(f"share_of_{each}"))) for each in POLICIES}

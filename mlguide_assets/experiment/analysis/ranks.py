@@ -4,6 +4,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.prepare.named import named
 from mlguide_assets.statistics.kruskal_wallis import Ranks
 
 _SPLIT = 2.0**17 + 1
@@ -30,14 +31,14 @@ def read_ranks(table: ibis.Table, column: str, arms: int) -> Ranks:
     large = table[column].cast("float64") * _SPLIT
     rows = table.select("arm", value=large - (large - table[column]))
     of_arms: dict[str, Any] = {f"arm{code}": (rows.arm == code).sum() for code in range(arms)}
-    values = rows.group_by("value").agg(units=rows.count(), **of_arms)
+    values = rows.group_by("value").agg(rows.count().name("units"), *named(of_arms))
     total = values.units.sum().over(ibis.window())
     values = values.mutate(up_to=values.units.sum().over(ibis.cumulative_window(order_by="value")), total=total)
     values = values.mutate(rank=(values.up_to - values.units / 2) / values.total - 0.5)
     units = {f"units{code}": values[f"arm{code}"].sum() for code in range(arms)}
     sums = {f"sum{code}": (values[f"arm{code}"] * values["rank"]).sum() for code in range(arms)}
     powers = {f"power{of}": (values.units * values["rank"] ** of).sum() / values.units.sum() for of in (2, 3)}
-    [found] = values.agg(**units, **sums, **powers).to_pyarrow().to_pylist()
+    [found] = values.agg([*named(units), *named(sums), *named(powers)]).to_pyarrow().to_pylist()
     return Ranks(
         units=tuple(int(found[name] or 0) for name in units),
         sums=tuple(float(found[name] or 0) for name in sums),

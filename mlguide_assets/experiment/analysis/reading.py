@@ -13,6 +13,7 @@ from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.analysis.rows import find_arms
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, read_texts, without_null_words
 
@@ -93,7 +94,7 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
         file.path, file.options(), connection, scratch, numbers=_MEASURES, decimal_comma=file.decimal_comma
     )
     refuse_null_words(table, file.path, [("--unit", file.unit), ("--variant", file.variant)])
-    rows = table.select(**_ids(table, file), **{column: table[column] for column in measures})
+    rows = table.select(*named(_ids(table, file)), *measures)
     if file.trigger:
         rows = _with_trigger(rows, file)
     return rows, _design(file, rows)
@@ -109,7 +110,7 @@ def _with_trigger(rows: ibis.Table, file: ExperimentFile) -> ibis.Table:
             "nor 1 (or true and false) "
             f"there; it says of each unit whether the variants would have treated it differently."
         )
-    return rows.mutate(**{TRIGGER: column.cast("boolean").fill_null(False)})
+    return rows.mutate({TRIGGER: column.cast("boolean").fill_null(False)})
 
 
 def _measures(file: ExperimentFile) -> dict[str, str]:
@@ -167,7 +168,7 @@ def _kinds(rows: ibis.Table, columns: Sequence[str]) -> dict[str, Kind]:
     """A column of nothing but 0 and 1 is binary."""
     if not columns:
         return {}
-    found = rows.agg(**{name: rows[name].isin([0, 1]).all() for name in columns}).to_pyarrow().to_pylist()[0]
+    found = rows.agg({name: rows[name].isin([0, 1]).all() for name in columns}).to_pyarrow().to_pylist()[0]
     return {name: "binary" if found[name] else "mean" for name in columns}
 
 

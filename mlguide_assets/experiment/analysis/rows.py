@@ -103,7 +103,7 @@ def _check_values(rows: ibis.Table, design: Design) -> None:
     for place, name in enumerate(design.covariates):
         if rows[name].type().is_floating():
             counts[f"covariate_{place}"] = _too_large(rows[name])
-    found = rows.agg(**counts).to_pyarrow().to_pylist()[0]
+    found = rows.agg(counts).to_pyarrow().to_pylist()[0]
     for role, name in (("unit", design.unit), ("variant", design.variant)):
         if found[role]:
             raise InputError(

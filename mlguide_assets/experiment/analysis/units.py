@@ -81,7 +81,7 @@ def read_units(rows: ibis.Table, design: Design, arms: Sequence[str]) -> Units:
     count = int(rows.count().execute())
     with _kept(_per_unit(rows, design, arms)) as table:
         means = _overall_means(table, design)
-        filled = table.mutate(**{name: table[name].fill_null(mean) for name, mean in means.items()})
+        filled = table.mutate({name: table[name].fill_null(mean) for name, mean in means.items()})
         triggered = _summarise(filled.filter(filled.trigger), design, arms, count) if design.trigger else None
         return _summarise(filled, design, arms, count, triggered)
 
@@ -118,7 +118,7 @@ def _per_unit(rows: ibis.Table, design: Design, arms: Sequence[str]) -> ibis.Tab
         columns["trigger"] = rows[design.trigger].fill_null(False).max()
     if design.exposed_at and design.outcome_at:
         columns["early"] = rows[design.outcome_at].min() < rows[design.exposed_at].min()
-    table = rows.group_by(rows[design.unit].name("unit")).agg(**columns).drop("unit")
+    table = rows.group_by(rows[design.unit].name("unit")).agg(columns).drop("unit")
     return table if design.closed else table.mutate(closed=ibis.literal(True))
 
 
@@ -136,7 +136,7 @@ def _overall_means(table: ibis.Table, design: Design) -> dict[str, float]:
     names = [f"x{place}" for place in range(len(design.covariates))]
     if not names:
         return {}
-    found = table.agg(**{name: _exact_mean(table[name]) for name in names}).to_pyarrow().to_pylist()[0]
+    found = table.agg({name: _exact_mean(table[name]) for name in names}).to_pyarrow().to_pylist()[0]
     return {name: found[name] or 0.0 for name in names}
 
 
@@ -196,7 +196,7 @@ def _moments(table: ibis.Table, design: Design) -> ibis.Table:
         values[f"covariance_{i}_{j}"] = (
             columns[i].var(how="sample") if i == j else columns[i].cov(columns[j], how="sample")
         )
-    return table.group_by("arm").agg(**values)
+    return table.group_by("arm").agg(values)
 
 
 def _arm(units: int, row: Mapping[str, Any] | None, design: Design) -> Arm:

@@ -39,7 +39,7 @@ def _read_by(table: ibis.Table, texts: Sequence[str], read_numbers: Callable[[An
     if not readings:
         return {}
     lost = {f"{name}:{kind}": (table[name].notnull() & read.isnull()).any() for (name, kind), read in readings.items()}
-    found = table.aggregate(**lost).to_pyarrow().to_pylist()[0]
+    found = table.aggregate(lost).to_pyarrow().to_pylist()[0]
     whole = [(name, kind) for name, kind in readings if not found[f"{name}:{kind}"]]
     # The first that reads all of it.
     return {name: readings[name, kind] for name, kind in reversed(whole)}

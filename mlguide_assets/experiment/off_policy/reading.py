@@ -22,6 +22,7 @@ from mlguide_assets.experiment.off_policy.outcome_model import (
     predict_uniform,
 )
 from mlguide_assets.experiment.off_policy.spelled_actions import SpelledActions
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 from mlguide_assets.prepare.sources.spellings import number_reader, read_texts, without_null_words
 
@@ -131,12 +132,12 @@ _NUMBERS = ("--reward", "--propensity")
 def _open(file: LogFile, connection: Any, scratch: Path) -> ibis.Table:
     """The columns that matter, by their roles; `target_number` is null where the target is no number."""
     options = file.options()
-    named = [*options.items(), *(("--context", column) for column in file.context)]
-    _refuse_two_roles(named)
-    table = read_columns(file.path, named, connection, scratch, numbers=_NUMBERS, decimal_comma=file.decimal_comma)
+    asked = [*options.items(), *(("--context", column) for column in file.context)]
+    _refuse_two_roles(asked)
+    table = read_columns(file.path, asked, connection, scratch, numbers=_NUMBERS, decimal_comma=file.decimal_comma)
     refuse_null_words(table, file.path, [each for each in options.items() if each[0] not in _NUMBERS])
-    texts = [column for option, column in named if option not in _NUMBERS]
-    table = table.mutate(**{column: without_null_words(table[column], in_text=True) for column in texts})
+    texts = [column for option, column in asked if option not in _NUMBERS]
+    table = table.mutate({column: without_null_words(table[column], in_text=True) for column in texts})
     _refuse_missing(table, file.path, options)
     _refuse_impossible(table, file)
     wanted = {
@@ -149,7 +150,7 @@ def _open(file: LogFile, connection: Any, scratch: Path) -> ibis.Table:
         wanted["target_number"] = number_reader(file.decimal_comma)(table[file.target])
     if file.unit is not None:
         wanted["unit"] = table[file.unit].cast("string")
-    return table.select(**wanted, **context_columns(table, file.context, file.decimal_comma))
+    return table.select(*named(wanted), *named(context_columns(table, file.context, file.decimal_comma)))
 
 
 def _refuse_two_roles(named: list[tuple[str, str]]) -> None:
@@ -162,9 +163,8 @@ def _refuse_two_roles(named: list[tuple[str, str]]) -> None:
 
 
 def _refuse_missing(table: ibis.Table, path: Path, options: dict[str, str]) -> None:
-    counts = table.aggregate(
-        rows=table.count(), **{option: table[column].isnull().sum() for option, column in options.items()}
-    )
+    missing = {option: table[column].isnull().sum() for option, column in options.items()}
+    counts = table.aggregate([table.count().name("rows"), *named(missing)])
     found = counts.to_pyarrow().to_pylist()[0]
     if not found.pop("rows"):
         raise InputError(f"{path} has no rows: it needs one per logged decision.")

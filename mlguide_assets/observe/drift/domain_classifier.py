@@ -141,7 +141,7 @@ class DomainClassifier:
     def _null(self) -> tuple[float, ...]:
         if not self._columns:
             return ()
-        dated = self.reference.mutate(**{_DAY: self.reference[self.decision.time].date()})
+        dated = self.reference.mutate({_DAY: self.reference[self.decision.time].date()})
         drawn = self._sample(self._drawn(dated, DAY_ROWS, per=_DAY))
         apart = [self._auc(self._reference.without(day), drawn.only(day)) for day in np.unique(drawn.days)]
         return tuple(auc for auc in apart if not np.isnan(auc))

@@ -158,7 +158,7 @@ def watched_rows(
     pieces = [later.rename_columns({problem.label.column: "label"})]
     if test_predictions is not None and learned.date() >= first:
         holdout = test_predictions.filter(test_predictions[time] >= midnight(first)).select(
-            *decision.keys, **{PROBABILITY: test_predictions[model_name(facts)]}
+            *decision.keys, test_predictions[model_name(facts)].name(PROBABILITY)
         )
         # The label as it is now: it may have been corrected since, or defined otherwise.
         known = features.select(*decision.keys, *problem.slices, label=problem.label.column)

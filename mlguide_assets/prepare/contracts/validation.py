@@ -106,7 +106,7 @@ def validate(
         table, own = schema.tables[name], rules_of(name, rules)
         path = scratch / f"{name}.marked.parquet"
         marked = engine.stored(mark(tables[name], table, own, accepted, schema, now=now), path)
-        found = tallies(marked.mutate(**{KEY: ibis.literal(UNPARTITIONED)}), table, own)
+        found = tallies(marked.mutate({KEY: ibis.literal(UNPARTITIONED)}), table, own)
         results += results_of(name, table, own, found.values())
         accepted[name] = accepted_rows(marked, table, own).order_by(accepted_order(table))
         if any(sets_aside(tally, own) for tally in found.values()):
@@ -150,8 +150,8 @@ def mark(
         for rule in validated:
             if isinstance(rule, Present | Filled):
                 broken[rule.fact] &= ~_does_not_read(rows, rule.column)
-    rows = rows.mutate(**{fact: each.fill_null(False) for fact, each in broken.items()})
-    return rows.mutate(**{rule.fact: _bad(rows, rules) for rule in rules if isinstance(rule, SetAside)})
+    rows = rows.mutate({fact: each.fill_null(False) for fact, each in broken.items()})
+    return rows.mutate({rule.fact: _bad(rows, rules) for rule in rules if isinstance(rule, SetAside)})
 
 
 def _join_target(table: ibis.Table, rules: list[Rule], target: TableName, rows: ibis.Table, id_: str) -> ibis.Table:
@@ -161,7 +161,7 @@ def _join_target(table: ibis.Table, rules: list[Rule], target: TableName, rows: 
     times = {rule.target_column for rule in speaking if isinstance(rule, NotBefore)}
     for key in sorted(keys):
         # A duplicate id is the target's own violation; here it must not multiply rows.
-        wanted = rows.group_by(id_).aggregate(**{_at(key, target, each): rows[each].min() for each in sorted(times)})
+        wanted = rows.group_by(id_).aggregate({_at(key, target, each): rows[each].min() for each in sorted(times)})
         renamed = wanted.rename({_at(key, target, _ID): id_})
         table = table.left_join(renamed, table[key] == renamed[_at(key, target, _ID)])
     return table
@@ -235,7 +235,7 @@ def tallies(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rul
     """Count the violations of each partition of marked rows, by the column `KEY`."""
     sums = {rule.fact: marked[rule.fact].sum().fill_null(0) for rule in rules}
     # A label for the row count that no rule can have: facts hold no dots.
-    counted = marked.group_by(KEY).aggregate(**sums, **{".rows": marked.count()}).to_pyarrow().to_pylist()
+    counted = marked.group_by(KEY).aggregate({**sums, ".rows": marked.count()}).to_pyarrow().to_pylist()
     broken = [rule for rule in rules if any(counts[rule.fact] for counts in counted)]
     examples = {rule.fact: _examples(marked, table, rule) for rule in broken}
     return {
@@ -336,8 +336,8 @@ def rows_set_aside(
         for column in (*table.columns, UNREADABLE)
     ]
     return rows.select(
-        table=ibis.literal(name),
-        reasons=reduce(add, reasons, ibis.literal("")).strip(),
-        row=reduce(add, columns).strip(),
-        **{column: rows[column] for column in kept},
+        ibis.literal(name).name("table"),
+        reduce(add, reasons, ibis.literal("")).strip().name("reasons"),
+        reduce(add, columns).strip().name("row"),
+        *kept,
     )

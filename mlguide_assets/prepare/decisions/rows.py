@@ -29,6 +29,7 @@ from mlguide_assets.prepare.features.events import (
     timestamp_of,
     with_paths,
 )
+from mlguide_assets.prepare.named import named
 
 MATURED_AT = "matured_at"
 
@@ -67,9 +68,7 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     names = [column_name(event, name) for name in (*event.unique_by, *predict.known) if name != event.own_time]
     own = [name for name in dict.fromkeys(names) if name not in ids]
     outcomes = outcomes_of(rows[AT], rows[POSITIVE], problem, clock=clock)
-    return rows.select(
-        *ids, **{time_column(problem): timestamp_of(rows[AT])}, **outcomes, **{name: rows[name] for name in own}
-    )
+    return rows.select(*ids, timestamp_of(rows[AT]).name(time_column(problem)), *named(outcomes), *own)
 
 
 def outcomes_of(
@@ -99,7 +98,7 @@ def cut_offs_of(tables: Tables, problem: Deciding, predict: PredictEntity, clock
     """The cut-offs from the first event that counts, or `history_start` where that is later, to the clock."""
     nouns = sorted({condition.count for condition in (predict.label, predict.where, predict.having) if condition})
     firsts = [
-        canonical_events(tables, problem, noun).aggregate(**{AT: lambda events: events[AT].min()}) for noun in nouns
+        canonical_events(tables, problem, noun).aggregate({AT: lambda events: events[AT].min()}) for noun in nouns
     ]
     found = firsts[0].union(*firsts[1:]) if len(firsts) > 1 else firsts[0]
     first = found[AT].min().to_pyarrow().as_py()
@@ -128,7 +127,7 @@ def _at_cut_offs(
     rows = _with_label(rows, _future(tables, problem, predict, predict.label, cut_offs), predict.label, key)
     at = time_column(problem)
     decided = {at: cut_offs.time(rows.cut_off), predict.label.column: rows.label, MATURED_AT: timestamp_of(rows.final)}
-    return rows.select(key, **decided)
+    return rows.select(key, *named(decided))
 
 
 def _asked_about(tables: Tables, problem: Deciding, predict: PredictEntity, cut_offs: CutOffs) -> ibis.Table:
@@ -163,7 +162,7 @@ def _declared(tables: Tables, schema: Schema, declared: EntityTable, cut_offs: C
         valid = cut_offs.not_before(microseconds(rows[declared.history.from_])).fill_null(0)
         start = ibis.greatest(start, valid)
         stop = cut_offs.not_before(microseconds(rows[declared.history.to])).fill_null(never)
-    return rows.select(**{id_column(declared.entity): rows[declared.key]}, start=start, stop=stop)
+    return rows.select(rows[declared.key].name(id_column(declared.entity)), start=start, stop=stop)
 
 
 def _seen(tables: Tables, problem: Deciding, noun: str, cut_offs: CutOffs) -> ibis.Table:

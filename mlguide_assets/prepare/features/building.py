@@ -176,7 +176,7 @@ def features_of_all(tables: Mapping[str, ibis.Table], problem: Problem, *, clock
         return features_of_some(tables, decision_rows(tables, problem, clock=clock), problem)
     found = decision_features(tables, problem)
     outcomes = outcomes_of(microseconds(found[problem.decision.time]), found[POSITIVE], problem, clock=clock)
-    return _arranged(found.mutate(**outcomes), problem)
+    return _arranged(found.mutate(outcomes), problem)
 
 
 def features_of_some(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:

@@ -42,6 +42,7 @@ from mlguide_assets.prepare.features.windows import (
     over_events,
     values_at,
 )
+from mlguide_assets.prepare.named import named
 
 NOW, TODAY = "_now", "_today"
 """The instant of a row, and the start of its day."""
@@ -76,7 +77,7 @@ def with_features(
     """
     features = features_of(problem)
     requested = microseconds(spine[time_column(problem)])
-    rows = spine.mutate(**{NOW: microseconds(spine[known_until]) if known_until else requested, REQUESTED: requested})
+    rows = spine.mutate({NOW: microseconds(spine[known_until]) if known_until else requested, REQUESTED: requested})
     for parent in parents_of(problem):
         rows = with_parent(rows, parent, tables, problem, instants=instants)
     rows, parts = with_past(rows, features, tables, problem, instants=instants)
@@ -112,10 +113,11 @@ def decision_features(tables: Tables, problem: Declared) -> ibis.Table:
     for stream, own in direct.items():
         looked_at = over_events(looked_at, Events(stream, looked_at, columns, problem), own, id_column(stream.by))
     time = time_column(problem)
-    rows = looked_at.select(*kept, *(name for each in direct.values() for name in each.values()), POSITIVE, **{NOW: AT})
+    found = [name for each in direct.values() for name in each.values()]
+    rows = looked_at.select(*kept, *found, POSITIVE, looked_at[AT].name(NOW))
     rest = {part: name for part, name in parts.items() if not _is_direct(part, problem)}
     rows = _with_streams(rows, rest, tables, problem, instants=ANY)
-    rows = rows.mutate(**{time: timestamp_of(rows[NOW])})
+    rows = rows.mutate({time: timestamp_of(rows[NOW])})
     return completed(rows, features, parts, tables, problem, kept=[*kept, time, POSITIVE])
 
 
@@ -168,23 +170,22 @@ def _with_streams(
     by_stream: dict[Stream, dict[Part, str]] = {}
     for part, name in parts.items():
         by_stream.setdefault(part.stream, {})[part] = name
-    rows = rows.mutate(**{TODAY: rows[NOW] // DAY * DAY})
+    rows = rows.mutate({TODAY: rows[NOW] // DAY * DAY})
     joined = rows
     columns: dict[str, ibis.Value] = {}
     for number, (stream, own) in enumerate(by_stream.items()):
         of, instant = id_column(stream.by), TODAY if stream.by_day else NOW
-        probes = rows.filter(rows[of].notnull()).select(**{OF: of, INSTANT: instant}).distinct()
+        probes = rows.filter(rows[of].notnull()).select({OF: of, INSTANT: instant}).distinct()
         events = events_of(stream, own, tables, problem)
         if problem.schema.event(stream.event).known_at:
             found = late_values_at(probes, events, own)
         else:
             found = values_at(probes, events, own, instants=instants)
-        keys = {f"_of{number}": OF, f"_at{number}": INSTANT}
-        found = found.select(**keys, **{name: found[name] for name in own.values()})
+        found = found.select(found[OF].name(f"_of{number}"), found[INSTANT].name(f"_at{number}"), *own.values())
         joined = joined.left_join(found, [rows[of] == found[f"_of{number}"], rows[instant] == found[f"_at{number}"]])
         columns |= {name: found[name] for name in own.values()}
     # One chain of joins and one list of columns: Ibis takes long to write many.
-    return joined.select(*(rows[name] for name in rows.columns), **columns) if columns else rows
+    return joined.select(*(rows[name] for name in rows.columns), *named(columns)) if columns else rows
 
 
 def with_parent(
@@ -210,7 +211,7 @@ def with_parent(
     for time, value in zip(newest.values(), last.values(), strict=True):
         later = (rows[time] > at).fill_null(rows[time].notnull())
         found, at = ibis.ifelse(later, rows[value], found), ibis.ifelse(later, rows[time], at)
-    return rows.select(*columns, **{id_column(parent): found})
+    return rows.select(*columns, found.name(id_column(parent)))
 
 
 def completed(
@@ -226,7 +227,7 @@ def completed(
     features, kept = tuple(features), list(kept)
     rows, times = with_columns_of_entities(rows, features, tables, problem)
     values = {feature.name: _value(feature, rows, parts, times, problem) for feature in features}
-    return rows.select(*[name for name in kept if name not in values], **values)
+    return rows.select(*[name for name in kept if name not in values], *named(values))
 
 
 def _value(
@@ -281,7 +282,7 @@ def with_columns_of_entities(
         kept = is_kept_before_known(problem, noun)
         rows = with_entity(rows, noun, columns, tables, problem.schema, kept_before_known=kept, instant=NOW)
     since = {name: microseconds(rows[name].cast("timestamp")) for name in times.values()}
-    return rows.mutate(**since), times
+    return rows.mutate(since), times
 
 
 def is_kept_before_known(problem: Declared, noun: str) -> bool:

@@ -14,6 +14,7 @@ from mlguide_assets.define.prediction import Comparison, PredictEvent
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
 from mlguide_assets.define.values import as_flag, as_instant
 from mlguide_assets.prepare.features.catalogue import Declared
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.spellings import is_among
 
 Tables = Mapping[str, ibis.Table]
@@ -111,7 +112,7 @@ def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table
         columns[POSITIVE] = ibis.cases(
             (label == predict.label.positive, True), (label == predict.label.negative, False)
         )
-    return rows.select(**columns).filter(lambda t: t[AT].notnull())
+    return rows.select(columns).filter(lambda t: t[AT].notnull())
 
 
 def with_instants(rows: ibis.Table, event: EventTable, tables: Tables, schema: Schema) -> ibis.Table:
@@ -132,7 +133,7 @@ def with_instants(rows: ibis.Table, event: EventTable, tables: Tables, schema: S
         known = ibis.greatest(at, ibis.coalesce(microseconds(rows[event.known_at].cast("timestamp")), at))
     elif event.arrives_within:
         known = at + micros(event.arrives_within)
-    return rows.mutate(**{HAPPENED: at, WRITTEN: known})
+    return rows.mutate({HAPPENED: at, WRITTEN: known})
 
 
 def with_paths(
@@ -189,7 +190,7 @@ def with_entity(
     }
     if table.history:
         return _with_valid(rows, noun, wanted, source, columns, table, instant)
-    found = source.select(_found=source[table.key], **columns)
+    found = source.select(source[table.key].name("_found"), *named(columns))
     joined = rows.left_join(found, rows[id_column(noun)] == found["_found"])
     exists: ibis.Value = ibis.literal(True)
     if table.known_from and not kept_before_known:
@@ -201,7 +202,7 @@ def with_entity(
         name: joined[f"_value_{name}"] if always else ibis.ifelse(exists, joined[f"_value_{name}"], ibis.null())
         for name in wanted
     }
-    return joined.select(*rows.columns, **values)
+    return joined.select(*rows.columns, *named(values))
 
 
 def _with_valid(
@@ -217,7 +218,9 @@ def _with_valid(
     assert table.history is not None
     begun = microseconds(source[table.history.from_].cast("timestamp"))
     ended = microseconds(source[table.history.to].cast("timestamp"))
-    versions = source.select(_found=source[table.key], _begun=begun, _ended=ended, **columns)
+    versions = source.select(
+        source[table.key].name("_found"), begun.name("_begun"), ended.name("_ended"), *named(columns)
+    )
     key = id_column(noun)
     asked = rows.select(_asked=key, _asked_at=instant).distinct()
     valid = [
@@ -235,7 +238,7 @@ def _with_valid(
     )
     found = found.mutate(_place=newest).filter(lambda t: t["_place"] == 0)
     joined = rows.left_join(found, [rows[key] == found["_asked"], rows[instant] == found["_asked_at"]])
-    return joined.select(*rows.columns, **{name: joined[f"_value_{name}"] for name in wanted})
+    return joined.select(*rows.columns, *(joined[f"_value_{name}"].name(name) for name in wanted))
 
 
 def comparison(value: ibis.Value, kind: str, asked: Comparison) -> ibis.Value:

@@ -151,5 +151,5 @@ def _computed(
     else:
         asked = rows.filter(calendar.among(rows[time], stale))
         features = features_of_some(tables, lake.engine.stored(asked, scratch / "asked.parquet"), problem)
-    keyed = features.mutate(**{KEY: calendar.keys(features[time])})
+    keyed = features.mutate({KEY: calendar.keys(features[time])})
     return lake.engine.sorted_partitions(keyed, stale, problem.decision.order, scratch / "features")

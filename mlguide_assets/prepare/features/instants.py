@@ -34,7 +34,7 @@ class AnyInstants:
     """Nothing is known of them. What is older than every frame is at one place."""
 
     def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
-        return rows.mutate(**{AT: ibis.greatest(rows[AT], _before(probes, edges))})
+        return rows.mutate({AT: ibis.greatest(rows[AT], _before(probes, edges))})
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class FewInstants:
     """
 
     def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
-        starts = [probes.select(OF, **{AT: probes[INSTANT] - edge}).distinct() for edge in sorted(set(edges))]
+        starts = [probes.select(OF, (probes[INSTANT] - edge).name(AT)).distinct() for edge in sorted(set(edges))]
         starts = [each.mutate(_edge=each[AT]) for each in starts]
         together = unioned([rows.mutate(_edge=ibis.null("int64"), _is_row=True), *starts])
         until_now = ibis.range_window(following=0, group_by=OF, order_by=AT)
         together = together.mutate(_edge=together["_edge"].max().over(until_now))
         placed = together.filter(together["_is_row"].notnull())
         at = ibis.coalesce(placed["_edge"], _before(probes, edges))
-        return placed.mutate(**{AT: at}).select(*rows.columns)
+        return placed.mutate({AT: at}).select(*rows.columns)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CutOffs:
         at = rows[AT]
         offsets = {(self.anchor - edge) % self.step for edge in edges}
         starts = [(at - offset) // self.step * self.step + offset for offset in sorted(offsets)]
-        return rows.mutate(**{AT: ibis.greatest(*starts) if len(starts) > 1 else starts[0]})
+        return rows.mutate({AT: ibis.greatest(*starts) if len(starts) > 1 else starts[0]})
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class OneInstant:
         result: ibis.Value = ibis.literal(starts[0] - 1, "int64")
         for start in starts:
             result = ibis.ifelse(rows[AT] >= start, ibis.literal(start, "int64"), result)
-        return rows.mutate(**{AT: result})
+        return rows.mutate({AT: result})
 
 
 ANY, FEW = AnyInstants(), FewInstants()
@@ -98,9 +98,7 @@ def unioned(tables: Sequence[ibis.Table]) -> ibis.Table:
     """Tables below each other, each with nulls in the columns that it lacks."""
     types = {name: kind for table in tables for name, kind in table.schema().items()}
     filled = [
-        table.select(
-            **{name: table[name] if name in table.columns else ibis.null(kind) for name, kind in types.items()}
-        )
+        table.select({name: table[name] if name in table.columns else ibis.null(kind) for name, kind in types.items()})
         for table in tables
     ]
     result = filled[0]

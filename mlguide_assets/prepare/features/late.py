@@ -35,7 +35,7 @@ def late_values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str]
         seen.append(rows[AT] >= asked["_asked_at"] - max(reaches))
     pairs = asked.inner_join(rows, seen)
     columns = {name: _reduced(part, pairs, events) for part, name in parts.items()}
-    found = pairs.group_by("_asked_of", "_asked_at").aggregate(**columns)
+    found = pairs.group_by("_asked_of", "_asked_at").aggregate(columns)
     found = found.rename({OF: "_asked_of", INSTANT: "_asked_at"})
     for part, name in parts.items():
         if part.measure.how == "last":
@@ -65,4 +65,4 @@ def _looked_up(found: ibis.Table, events: Events, numbered: ibis.Table, part: Pa
     # By names, and as a table of its own: the same events are looked up once per part, which expressions would confuse.
     joined = found.left_join(numbered.view(), [(OF, "_numbered_of"), (name, "_place")])
     rest = [column for column in found.columns if column != name]
-    return joined.select(*rest, **{name: joined["_last"]})
+    return joined.select(*rest, joined["_last"].name(name))

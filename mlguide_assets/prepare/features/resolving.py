@@ -166,7 +166,7 @@ def _numbering(problem: Declared, tables: Tables, noun: str, until: datetime) ->
             # No floor, which DuckDB has as a whole number of 64 bits: of a larger one it ends the query.
             f"whole_{place}": (number % 1 == 0).all(),
         }
-    found = rows.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    found = rows.aggregate(measures).to_pyarrow().to_pylist()[0]
     for place, column in enumerate(names):
         filled, distinct = found[f"filled_{place}"], found[f"distinct_{place}"]
         if found[f"whole_{place}"] and filled >= FEWEST_NUMBERED and distinct >= NUMBERED * filled:
@@ -279,7 +279,7 @@ def _measured(
         pasts.setdefault((by, event_of(declaration, problem) if by else ""), {})[name] = declaration
     keys = [id_column(noun) for noun in nouns_of(problem)]
     order = ibis.row_number().over(order_by=[time_column(problem), *keys])
-    rows = ibis.memtable(rows.mutate(**{_PLACE: order}).to_pyarrow())
+    rows = ibis.memtable(rows.mutate({_PLACE: order}).to_pyarrow())
     values: dict[str, pa.ChunkedArray] = {}
     for own in pasts.values():
         found = with_features(rows, tables, _with(problem, own), instants=instants).to_pyarrow().sort_by(_PLACE)

@@ -39,6 +39,7 @@ from mlguide_assets.prepare.features.events import (
 from mlguide_assets.prepare.features.instants import OneInstant
 from mlguide_assets.prepare.features.request_time import at_request
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
+from mlguide_assets.prepare.named import named
 
 
 def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> ibis.Table:
@@ -53,7 +54,7 @@ def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) 
     """
     instant = ibis.timestamp(as_of)
     rows = _existing(tables, problem, noun, as_of).mutate(as_of=instant.cast("timestamp(6)"))
-    rows = rows.mutate(**{NOW: microseconds(rows.as_of)})
+    rows = rows.mutate({NOW: microseconds(rows.as_of)})
     own = state_features(problem, noun)
     at = OneInstant(micros(as_of.replace(tzinfo=None) - datetime(1970, 1, 1)))
     if isinstance(problem.predict, PredictEntity):
@@ -73,7 +74,7 @@ def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) 
         else:
             (newest,) = parts_of(feature, problem).values()
             times[names[feature.name]] = timestamp_of(rows[parts[newest]])
-    return rows.select(id_column(noun), "as_of", **times, **columns).order_by(id_column(noun))
+    return rows.select(id_column(noun), "as_of", *named(times), *named(columns)).order_by(id_column(noun))
 
 
 def from_states(rows: ibis.Table, problem: Declared, *, kept: tuple[str, ...] = ()) -> ibis.Table:
@@ -98,7 +99,7 @@ def from_states(rows: ibis.Table, problem: Declared, *, kept: tuple[str, ...] = 
         else:
             values[feature.name] = as_feature(rows[feature.name])
     ids = [id_column(noun) for noun in nouns_of(problem)]
-    return rows.select(*dict.fromkeys([*ids, time, *kept]), **values)
+    return rows.select(*dict.fromkeys([*ids, time, *kept]), *named(values))
 
 
 def features_of_choices(units: ibis.Table, candidates: ibis.Table, problem: Declared) -> ibis.Table:
@@ -112,7 +113,7 @@ def features_of_choices(units: ibis.Table, candidates: ibis.Table, problem: Decl
         The ids of both, the time, `as_of`, and the features.
     """
     pairs = units.cross_join(candidates.drop("as_of"))
-    return from_states(pairs.mutate(**{time_column(problem): pairs.as_of}), problem, kept=("as_of",))
+    return from_states(pairs.mutate({time_column(problem): pairs.as_of}), problem, kept=("as_of",))
 
 
 def columns_of_choice(candidate: Collection[str], problem: Declared) -> set[str]:
@@ -134,7 +135,7 @@ def _existing(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> 
         rows = tables[str(schema.table_of(noun))]
         if table.known_from:
             rows = rows.filter(~(rows[table.known_from].cast("timestamp") > instant).fill_null(False))
-        return rows.filter(rows[table.key].notnull()).select(**{name: table.key}).distinct()
+        return rows.filter(rows[table.key].notnull()).select({name: table.key}).distinct()
     found = []
     for event in schema.event_tables.values():
         if noun in event.of:

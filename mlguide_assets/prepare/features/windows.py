@@ -35,6 +35,7 @@ from mlguide_assets.prepare.features.events import (
     with_paths,
 )
 from mlguide_assets.prepare.features.instants import ANY, DAYS, INSTANT, OF, Instants, unioned
+from mlguide_assets.prepare.named import named
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def events_of(stream: Stream, parts: Iterable[Part], tables: Tables, problem: De
     kept = {AT, KNOWN, *names.values(), *([POSITIVE] if POSITIVE in rows.columns else [])}
     if any(measure.how == "last" for measure in measures):
         kept |= {column_name(event, column) for column in event.unique_by if event.own_time != column}
-    return Events(stream, rows.select(**{OF: of}, **{name: rows[name] for name in sorted(kept)}), names, problem)
+    return Events(stream, rows.select(rows[of].name(OF), *sorted(kept)), names, problem)
 
 
 def windowed_parts(parts: Iterable[Part]) -> list[Part]:
@@ -146,16 +147,16 @@ def values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str], *, 
     edges = {edge for part in windowed for edge in part.frame.edges}
     known = DAYS if events.stream.by_day else instants
     past = _past(events, windowed, lambda rows: known.placed(rows, probes, edges))
-    marked = probes.select(OF, **{AT: probes[INSTANT]}, _asked=ibis.literal(True))
+    marked = probes.select(OF, probes[INSTANT].name(AT), _asked=ibis.literal(True))
     for name in past.columns[2:]:
-        marked = marked.mutate(**{name: ibis.null(past[name].type())})
+        marked = marked.mutate({name: ibis.null(past[name].type())})
     rows = past.mutate(_asked=ibis.literal(False)).select(*marked.columns).union(marked)
     columns = {
         name: _over(merged(part.measure, rows[_measure_name(part, windowed)]), part, OF)
         for part, name in windowed.items()
     }
-    found = rows.mutate(**columns).filter(lambda t: t["_asked"])
-    found = found.select(OF, *columns, **{INSTANT: found[AT]})
+    found = rows.mutate(columns).filter(lambda t: t["_asked"])
+    found = found.select(OF, *columns, found[AT].name(INSTANT))
     return with_last(found, events, parts, windowed)
 
 
@@ -179,16 +180,16 @@ def _past(events: Events, parts: Mapping[Part, str], placed: Callable[[ibis.Tabl
         else:
             reductions[name] = reduced(measure, rows, chosen, events.value(measure, rows))
     distinct = {_measure_name(part, parts): part for part in parts if part.measure.how == "distinct"}
-    tables = [rows.group_by(OF, AT).aggregate(**reductions)] if reductions else []
+    tables = [rows.group_by(OF, AT).aggregate(reductions)] if reductions else []
     for name, part in distinct.items():
         steps = placed(_steps(events, part))
-        tables.append(steps.group_by(OF, AT).aggregate(**{name: steps["_step"].sum().cast("int64")}))
+        tables.append(steps.group_by(OF, AT).aggregate({name: steps["_step"].sum().cast("int64")}))
     if len(tables) == 1:
         return tables[0]
     # Windows cost as many rows as they run over, so the tables share theirs.
     rows = unioned(tables)
     kinds = measures | {name: part.measure for name, part in distinct.items()}
-    return rows.group_by(OF, AT).aggregate(**{name: merged(kind, rows[name]) for name, kind in kinds.items()})
+    return rows.group_by(OF, AT).aggregate({name: merged(kind, rows[name]) for name, kind in kinds.items()})
 
 
 def _steps(events: Events, part: Part) -> ibis.Table:
@@ -204,12 +205,12 @@ def _steps(events: Events, part: Part) -> ibis.Table:
     chosen = both(events.chosen(measure.selection, rows), rows["_value"].notnull())
     rows = rows.filter(chosen).select(OF, "_value", AT).distinct()
     if frame.reach is None:
-        first = rows.group_by(OF, "_value").aggregate(**{AT: rows[AT].min()})
+        first = rows.group_by(OF, "_value").aggregate({AT: rows[AT].min()})
         return first.select(OF, AT, _step=ibis.literal(1, "int64"))
     again = rows[AT].lead().over(group_by=[OF, "_value"], order_by=AT)
     rows = rows.mutate(_again=again)
     leaves = rows[AT] + (frame.reach + 1 - frame.delay)
-    ends = rows.select(OF, **{AT: ibis.least(leaves, ibis.coalesce(rows["_again"], leaves))})
+    ends = rows.select(OF, ibis.least(leaves, ibis.coalesce(rows["_again"], leaves)).name(AT))
     begins = rows.select(OF, AT, _step=ibis.literal(1, "int64"))
     return begins.union(ends.mutate(_step=ibis.literal(-1, "int64")))
 
@@ -241,7 +242,7 @@ def over_events(rows: ibis.Table, events: Events, parts: Mapping[Part, str], of:
         for part, name in parts.items()
     }
     # Events that name no such entity are not the past of each other.
-    return rows.mutate(**{name: ibis.ifelse(rows[of].isnull(), ibis.null(), value) for name, value in columns.items()})
+    return rows.mutate({name: ibis.ifelse(rows[of].isnull(), ibis.null(), value) for name, value in columns.items()})
 
 
 def with_last(found: ibis.Table, events: Events, parts: Mapping[Part, str], windowed: Mapping[Part, str]) -> ibis.Table:
@@ -261,7 +262,7 @@ def with_last(found: ibis.Table, events: Events, parts: Mapping[Part, str], wind
             count = Part(part.stream, Measure("count", None, part.measure.selection), part.frame)
             places[f"_at{number}"] = found[windowed[count.whole]].fill_null(0).cast("int64") - part.nth
             places[f"_in{number}_{part.frame.reach}"] = found[windowed[count]].fill_null(0) >= part.nth
-    found = found.select(OF, INSTANT, **columns, **places)
+    found = found.select(OF, INSTANT, *named(columns), *named(places))
     joined, values = found, {name: found[name] for name in columns}
     for number, ((selection, _, _), group) in enumerate(last.items()):
         numbered = _with_places(events, selection, group, number)
@@ -270,11 +271,12 @@ def with_last(found: ibis.Table, events: Events, parts: Mapping[Part, str], wind
         for place, part in enumerate(group):
             value = numbered[f"_v{number}_{place}"]
             values[parts[part]] = ibis.ifelse(found[f"_in{number}_{part.frame.reach}"], value, ibis.null())
-    return joined.select(found[OF], found[INSTANT], **{name: values[name] for name in parts.values()})
+    return joined.select(found[OF], found[INSTANT], *(values[name].name(name) for name in parts.values()))
 
 
 def _with_places(events: Events, selection: Selection, parts: Iterable[Part], number: int) -> ibis.Table:
     """The selected events of each entity by their place, with what last values look at."""
     numbered = events.numbered(selection)
     columns = {f"_v{number}_{place}": events.value(part.measure, numbered) for place, part in enumerate(parts)}
-    return numbered.select(**{f"_of{number}": OF, f"_place{number}": "_place"}, **columns)
+    place = numbered["_place"].name(f"_place{number}")
+    return numbered.select(numbered[OF].name(f"_of{number}"), place, *named(columns))

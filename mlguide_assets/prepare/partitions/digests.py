@@ -13,6 +13,7 @@ import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.schema import EventTable
 from mlguide_assets.prepare.duckdb.functions import duckdb_function
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.partitions.calendar import day_of
 
 
@@ -60,7 +61,7 @@ def days_of_events(
     columns = (events[name] for name in events.columns)
     day = day_of(events[str(table.own_time)])
     own = {f"{noun}_of": events[table.of[noun]] for noun in entities}
-    rows = events.select(**own, day=day, own_hash=row_hash(*columns))
+    rows = events.select(*named(own), day=day, own_hash=row_hash(*columns))
     for noun, (entity, key) in entities.items():
         hashed = _by_id(entity, key, noun)
         rows = rows.left_join(hashed, rows[f"{noun}_of"] == hashed[noun]).drop(noun)
@@ -72,5 +73,5 @@ def days_of_events(
 def _by_id(table: ibis.Table, key: str, name: str) -> ibis.Table:
     hashed = table.select(id=key, hash=row_hash(*(table[column] for column in table.columns)))
     # Where doubles may stay, all rows of an id count. As text, since Ibis does not know 128 bits.
-    sums = hashed.group_by(**{name: "id"}).aggregate(total=hashed.hash.sum().cast("string"))
-    return sums.select(name, **{f"{name}_hash": row_hash(sums.total)})
+    sums = hashed.group_by({name: "id"}).aggregate(total=hashed.hash.sum().cast("string"))
+    return sums.select(name, row_hash(sums.total).name(f"{name}_hash"))

@@ -185,7 +185,7 @@ def _of_partitions(
     # By time first, which costs a tenth of naming the partition of every row.
     if chosen.kept and first > date.min:
         events = events.filter(events[time].isnull() | (events[time] >= midnight(first)))
-    events = events.mutate(**{KEY: calendar.keys(events[time])})
+    events = events.mutate({KEY: calendar.keys(events[time])})
     return events.filter(events[KEY].isin(chosen.stale)) if chosen.kept else events
 
 

@@ -37,7 +37,7 @@ def _of(
     name = str(problem.schema.table_of(noun))
     rows = tables[name]
     fits = {str(place): is_one_of(rows[column], kind, (text,)).any() for place, text in enumerate(texts)}
-    found = rows.aggregate(**fits).to_pyarrow().to_pylist()[0]
+    found = rows.aggregate(fits).to_pyarrow().to_pylist()[0]
     for place, text in enumerate(texts):
         if not found[str(place)]:
             bare = kind in ("category", "text") and text in ("true", "false")

@@ -140,7 +140,7 @@ def _loaded(name: str, rows: ibis.Table, view: str, connection: Any) -> ListedTa
         if sampled:
             rows = rows.sample(MOST_ROWS / count, method="row", seed=7)
         cleaned = {column: without_null_words(rows[column], in_text=True) for column in rows.columns}
-        table = connection.create_table(view, rows.select(**cleaned), temp=True)
+        table = connection.create_table(view, rows.select(cleaned), temp=True)
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:

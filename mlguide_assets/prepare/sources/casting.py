@@ -10,6 +10,7 @@ import ibis.expr.datatypes as dt
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.schema import DECIMAL_COMMA, Column, EntityTable, EventTable, TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.names import UNREADABLE, plain
 from mlguide_assets.prepare.sources.newest import ORDER
 from mlguide_assets.prepare.sources.spellings import (
@@ -54,7 +55,7 @@ def cast_to_schema(
     order = {ORDER: raw[ORDER]} if ORDER in raw.columns else {}
     texts = {each for each, column in columns.items() if column.kind in ("category", "text")} | text_ids
     cleaned = {each: without_null_words(raw[source], in_text=each in texts) for each, source in found.items()}
-    given = _view(raw.select(**cleaned, **order))
+    given = _view(raw.select(*named(cleaned), *order))
     for each, column in columns.items():
         if column.kind == "time" and column.format is None:
             refuse_another_format(given[each], each, name, place=place)
@@ -65,7 +66,7 @@ def cast_to_schema(
         for each, column in columns.items()
     }
     as_given = {_as_given(each): given[each] for each in found}
-    both = _view(given.select(**read, **as_given, **{each: given[each] for each in order}))
+    both = _view(given.select(*named(read), *named(as_given), *order))
     complaints = [
         ibis.ifelse(
             both[_as_given(each)].notnull() & both[each].isnull(),
@@ -76,7 +77,7 @@ def cast_to_schema(
         if not _always_reads(given[each].type(), read[each].type())
     ]
     unreadable = ibis.literal(", ").join(complaints).nullif("") if complaints else ibis.null("string")
-    return both.select(*found, *order, **{UNREADABLE: unreadable})
+    return both.select(*found, *order, unreadable.name(UNREADABLE))
 
 
 def find_columns(given: tuple[str, ...], table: EntityTable | EventTable, place: str) -> dict[str, str]:

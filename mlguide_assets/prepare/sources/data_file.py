@@ -148,7 +148,7 @@ def _with_rest(rows: ibis.Table, path: Path, measures: dict[str, str], decimal_c
     """
     if not measures:
         return rows
-    has_rest = rows.agg(**{column: rows[_REST + column].count() > 0 for column in measures}).to_pyarrow().to_pylist()[0]
+    has_rest = rows.agg({column: rows[_REST + column].count() > 0 for column in measures}).to_pyarrow().to_pylist()[0]
     for column in (column for column in measures if has_rest[column]):
         text = without_null_words(rows[_REST + column], in_text=False)
         flag = ibis.cases(*((text.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
@@ -158,7 +158,7 @@ def _with_rest(rows: ibis.Table, path: Path, measures: dict[str, str], decimal_c
             raise InputError(
                 f"{measures[column]} {column}: {path} holds {example!r} there, which is not a number{hint}."
             )
-        rows = rows.mutate(**{column: ibis.coalesce(rows[column], flag)})
+        rows = rows.mutate({column: ibis.coalesce(rows[column], flag)})
     return rows
 
 

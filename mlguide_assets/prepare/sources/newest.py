@@ -36,16 +36,17 @@ def with_newer_rows(rows: ibis.Table, table: EntityTable | EventTable, outcomes:
     kept = [*columns, UNREADABLE]
     known = reduce(and_, (rows[name].notnull() for name in outcomes), ibis.literal(True))
     written = rows[table.known_at] if table.known_at else ibis.null("timestamp")
-    rows = rows.mutate(**{_WRITTEN: written, _KNOWN: known})
+    rows = rows.mutate({_WRITTEN: written, _KNOWN: known})
     newest_first = ibis.desc(_WRITTEN, nulls_first=False)
     if ORDER in rows.columns:
         place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc(ORDER)])
-        return rows.select(*kept, **{NEWER: place})
+        return rows.select(*kept, place.name(NEWER))
     content = ibis.ifelse(rows[_KNOWN], row_hash(*(rows[name] for name in columns)), ibis.null("uint64"))
-    rows = rows.mutate(**{_CONTENT: content, _LAST: rows[_WRITTEN].max().over(group_by=key)})
+    rows = rows.mutate({_CONTENT: content, _LAST: rows[_WRITTEN].max().over(group_by=key)})
     alike = ibis.window(group_by=[*key, _WRITTEN])
     contested = (rows[_WRITTEN].fill_null(_LONG_AGO) == rows[_LAST].fill_null(_LONG_AGO)) & (
         rows[_CONTENT].min().over(alike) != rows[_CONTENT].max().over(alike)
     )
     place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc(_KNOWN), *columns])
-    return rows.select(*kept, **{NEWER: ibis.ifelse(contested.fill_null(False), ibis.null("int64"), place)})
+    newer = ibis.ifelse(contested.fill_null(False), ibis.null("int64"), place)
+    return rows.select(*kept, newer.name(NEWER))

@@ -76,7 +76,7 @@ class Spark:
         if not own:
             return {}
         # All partitions in one job: each by itself would read what they share once more.
-        parts = [self.read(*files).mutate(**{KEY: ibis.literal(key)}) for key, files in own.items()]
+        parts = [self.read(*files).mutate({KEY: ibis.literal(key)}) for key, files in own.items()]
         others = {name: self.read(*files) for name, files in shared.items()}
         return self.sorted_partitions(rows(ibis.union(*parts), others, (KEY,)), list(own), order, folder)
 

@@ -88,13 +88,13 @@ def bins_of(rows: ibis.Table, columns: Mapping[str, Kind]) -> dict[str, Bins]:
 
 def count_bins(rows: ibis.Table, bins: Mapping[str, Bins]) -> tuple[int, dict[str, Counts]]:
     """Number of rows, and how many are in each bin of each column, in one pass."""
-    (found,) = rows.aggregate(**_measures(rows, bins)).to_pyarrow().to_pylist()
+    (found,) = rows.aggregate(_measures(rows, bins)).to_pyarrow().to_pylist()
     return found["rows"], _counts(found, bins)
 
 
 def count_bins_by(rows: ibis.Table, bins: Mapping[str, Bins], key: str) -> dict[Any, tuple[int, dict[str, Counts]]]:
     """`count_bins` of the rows of each value of a column, in one pass over all of them."""
-    counted = rows.group_by(key).aggregate(**_measures(rows, bins)).to_pyarrow().to_pylist()
+    counted = rows.group_by(key).aggregate(_measures(rows, bins)).to_pyarrow().to_pylist()
     return {found[key]: (found["rows"], _counts(found, bins)) for found in counted}
 
 
@@ -171,7 +171,7 @@ def _edges(rows: ibis.Table, names: Sequence[str]) -> dict[str, tuple[float, ...
         some = names[start : start + COLUMNS_AT_ONCE]
         shares = ibis.literal(list(DECILES), "array<float64>")
         measures = {f"at{at}": _quantiles(_values(rows, name, "number"), shares) for at, name in enumerate(some)}
-        found = rows.aggregate(**measures).to_pyarrow().to_pylist()[0]
+        found = rows.aggregate(measures).to_pyarrow().to_pylist()[0]
         edges |= {name: _edges_around(found[f"at{at}"] or ()) for at, name in enumerate(some)}
     return edges
 

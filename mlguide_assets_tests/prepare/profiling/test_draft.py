@@ -34,6 +34,16 @@ def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
     assert Features.model_validate(file["features"]).automatic
 
 
+def test_columns_may_be_called_as_parameters_of_what_reads_them(duck: Any, tmp_path: Path) -> None:
+    people = "SELECT i AS customer_id, i % 2 AS self, i % 3 AS metrics, i % 4 AS exprs FROM range(40) t(i)"
+    orders = ORDERS.replace("AS amount", "AS amount, i % 3 AS self, i % 4 AS by, i % 5 AS having, i % 6 AS kwargs")
+    text = draft_text(write_tables(tmp_path / "shop", customers=people, orders=orders), duck, tmp_path)
+    tables = yaml.safe_load(text)["tables"]
+    assert {"self", "metrics", "exprs"} <= {*tables["customers"]["columns"]}
+    assert {"self", "by", "having", "kwargs"} <= {*tables["orders"]["columns"]}
+    assert checked_draft(text, duck, tmp_path).decisions
+
+
 def test_a_key_is_completed_by_the_column_that_distinguishes_rows_wherever_it_stands(duck: Any, tmp_path: Path) -> None:
     others = ", ".join(f"i // 80 % {7 + place} AS weight_{place}" for place in range(9))
     legs = (
