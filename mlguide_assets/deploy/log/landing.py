@@ -249,7 +249,7 @@ def _once(new: Sequence[Iterable[pa.RecordBatch]], schema: pa.Schema, lake: Lake
                 writer.write_batch(batch.append_column(_FILE, numbers))
     added = read_parquet(lake.connection, place)
     if len(new) > 1:
-        first = added.group_by(_KEY).aggregate(**{_FILE: added[_FILE].min()})
+        first = added.group_by(_KEY).aggregate({_FILE: added[_FILE].min()})
         added = added.semi_join(first, [*_KEY, _FILE])
     return added.drop(_FILE).order_by("answered_at", *_KEY, "position")
 

@@ -299,7 +299,7 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
     sides = {"train": known[MATURED_AT] <= start, "test": test}
     positive = {f"{side}_positives": known.count(where=inside & (known[label] == 1)) for side, inside in sides.items()}
     counts = {side: known.count(where=inside) for side, inside in sides.items()}
-    parted = known.aggregate(**counts, **positive).to_pyarrow().to_pylist()[0]
+    parted = known.aggregate({**counts, **positive}).to_pyarrow().to_pylist()[0]
     if not parted["train"] or not parted["test"]:
         side = "train on before" if not parted["train"] else "test on from"
         raise InputError(

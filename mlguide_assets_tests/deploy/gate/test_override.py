@@ -203,7 +203,7 @@ def test_a_crash_after_the_record_is_finished_by_the_next_run(house: House, monk
 
 def test_two_rollbacks_at_once_are_two_rows_and_one_champion(house: House) -> None:
     code = (
-        "import sys; from pathlib import Path; from mlguide_assets.deploy import override; "
+        "import sys; from pathlib import Path; from mlguide_assets.deploy.gate import override; "
         "from mlguide_assets.settings import Home; from mlguide_assets.errors import InputError\n"
         "from mlguide_assets_tests.samples import sample_problem\n"
         "override._let_registry_follow = lambda *_: None\n"
