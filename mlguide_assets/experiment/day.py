@@ -193,10 +193,10 @@ def _faults(
 def _assignments(lake: Lake, problem: Problem, present: "list[Started]", day: date) -> "ibis.Table | None":
     from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
     from mlguide_assets.experiment.assignment import assigned_on
-    from mlguide_assets.experiment.outcomes import lost_before
+    from mlguide_assets.experiment.outcomes import ended_before
 
     tables = tables_of_actions(lake, problem)
-    gone = lost_before(actions_of(tables, problem), problem, midnight(day))
+    gone = ended_before(actions_of(tables, problem), problem, midnight(day))
     exposed = lake.read(EXPOSURES) if lake.exists(EXPOSURES) else None
     return assigned_on(day, present, members_of(tables, problem), gone, exposed, problem)
 
@@ -207,7 +207,7 @@ def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | 
     A server knows which units an experiment takes, but not their outcomes.
     """
     from mlguide_assets.experiment.actions import actions_of, tables_of_actions
-    from mlguide_assets.experiment.outcomes import lost_before
+    from mlguide_assets.experiment.outcomes import ended_before
 
     days = [day for day in _partitions(lake, PREDICTION_LOG) if day >= started.start.isoformat()]
     if not days:
@@ -217,7 +217,7 @@ def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | 
         return None
     instant = midnight(started.start)
     actions = actions_of(tables_of_actions(lake, problem), problem)
-    return log.anti_join(lost_before(actions, problem, instant), problem.decision.unit_id)
+    return log.anti_join(ended_before(actions, problem, instant), problem.decision.unit_id)
 
 
 def _partitions(lake: Lake, table: str) -> Collection[str]:

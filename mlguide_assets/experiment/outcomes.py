@@ -106,10 +106,10 @@ def _at_exposure(units: ibis.Table, members: ibis.Table, wanted: Mapping[str, st
     return found.select(*units.columns, *wanted)
 
 
-def lost_before(actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
+def ended_before(actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
     """The ids of the units that a positive outcome ended before an instant: no action reaches them any more.
 
-    An outcome counts as soon as it is on record, as a matured one always is. Nobody is lost where the problem file
+    An outcome counts as soon as it is on record, as a matured one always is. No unit is ended where the problem file
     does not say that the outcome ends the unit (`label.ends_unit`).
     """
     decision, label = problem.decision, problem.label

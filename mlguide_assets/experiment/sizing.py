@@ -17,7 +17,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
 from mlguide_assets.experiment.analysis.design import MINIMUM_EVENTS
 from mlguide_assets.experiment.eligibility import eligible
-from mlguide_assets.experiment.outcomes import OUTCOME, lost_before, unit_outcomes
+from mlguide_assets.experiment.outcomes import OUTCOME, ended_before, unit_outcomes
 from mlguide_assets.experiment.sections import LONGEST
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.statistics.power import Baseline, smallest_detectable_change, units_needed
@@ -117,7 +117,7 @@ def population_of(
             f"data span {counted(round(span), 'day')}: shorten outcome_window, or read a longer history."
         )
     may = eligible(members, experiment.eligibility, problem)
-    now, lost = _still_there(may, actions, problem, until), lost_units(may, actions, problem, until)
+    now, lost = _still_there(may, actions, problem, until), ended_units(may, actions, problem, until)
     joined = joined_by(now, problem)
     # Of units whose beginning no table says, none is new.
     recent = ibis.literal(0) if joined is None else (joined > ibis.timestamp(until - _RECENT)).fill_null(False).sum()
@@ -192,15 +192,15 @@ def _measured(
 
 
 def _still_there(members: ibis.Table, actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
-    gone = lost_before(actions, problem, instant)
+    gone = ended_before(actions, problem, instant)
     return members.anti_join(gone, members.id == gone[problem.decision.unit_id])
 
 
-def lost_units(members: ibis.Table, actions: ibis.Table, problem: Problem, instant: datetime) -> int:
+def ended_units(members: ibis.Table, actions: ibis.Table, problem: Problem, instant: datetime) -> int:
     """How many of some units a positive outcome ended before an instant (`label.ends_unit`)."""
     if not problem.ends_unit:
         return 0
-    gone = lost_before(actions, problem, instant)
+    gone = ended_before(actions, problem, instant)
     lost = members.semi_join(gone, members.id == gone[problem.decision.unit_id])
     return int(lost.count().to_pyarrow().as_py())
 

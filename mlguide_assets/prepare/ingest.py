@@ -72,11 +72,11 @@ def ingest(
     """
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root), refusing_other_text():
-            read = _read_and_judge(problem, lake, scratch, oracle, report, until, forgotten, elsewhere)
+            read = _read_and_validate(problem, lake, scratch, oracle, report, until, forgotten, elsewhere)
         yield read
 
 
-def _read_and_judge(
+def _read_and_validate(
     problem: Problem,
     lake: Lake,
     scratch: Path,

@@ -20,7 +20,7 @@ from mlguide_assets.experiment.assignment import assigned_on
 from mlguide_assets.experiment.exposure import exposed_by_plan, exposures_of, record_exposures
 from mlguide_assets.experiment.looks import design_of
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_log
-from mlguide_assets.experiment.outcomes import changing_slices, lost_before, unit_outcomes
+from mlguide_assets.experiment.outcomes import changing_slices, ended_before, unit_outcomes
 from mlguide_assets.experiment.sizing import population_of
 from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.prepare.decisions.rows import decision_rows
@@ -67,7 +67,7 @@ def test_units_are_assigned_planned_exposed_and_counted(lake: Lake) -> None:
     assert set(tables) == {"offers"}, "no table tells of the customers"
     actions, members = actions_of(tables, PROBLEM), members_of(tables, PROBLEM)
     assert sorted(members.to_pyarrow()["id"].to_pylist()) == CUSTOMERS
-    gone = lost_before(actions, PROBLEM, START)
+    gone = ended_before(actions, PROBLEM, START)
     assert gone.to_pyarrow()["customer_id"].to_pylist() == ["c-03"]
     begun = started(lake, eligibility="[]", ramp="[{share: 1}]")
     assigned = assigned_on(DAY, [begun], members, gone, None, PROBLEM)
@@ -128,7 +128,7 @@ def test_who_had_an_outcome_that_ends_nobody_takes_part_and_stays_in_its_arm(lak
     tables = tables_of_actions(lake, ignored)
     actions, members = actions_of(tables, ignored), members_of(tables, ignored)
     begun = started(lake, eligibility="[]", ramp="[{share: 1}]")
-    assigned = assigned_on(DAY, [begun], members, lost_before(actions, ignored, START), None, ignored)
+    assigned = assigned_on(DAY, [begun], members, ended_before(actions, ignored, START), None, ignored)
     assert assigned is not None
     assert sorted(assigned.to_pyarrow()["unit_id"].to_pylist()) == CUSTOMERS
     until = START + timedelta(days=30)

@@ -7,7 +7,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.experiment.outcomes import lost_before, unit_outcomes
+from mlguide_assets.experiment.outcomes import ended_before, unit_outcomes
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 from mlguide_assets_tests.experiment.worlds import START, profiles, sends
 
@@ -63,4 +63,4 @@ def test_the_covariate_is_of_before_the_exposure() -> None:
 
 def test_whoever_is_lost_is_not_assigned_any_more() -> None:
     made = ibis.memtable(sends((1, -3, True), (2, -3, False), (3, 0, True)))
-    assert lost_before(made, PROBLEM, START).to_pyarrow()["user_id"].to_pylist() == [1]
+    assert ended_before(made, PROBLEM, START).to_pyarrow()["user_id"].to_pylist() == [1]

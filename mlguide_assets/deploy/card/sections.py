@@ -251,7 +251,7 @@ def features(inputs: CardInputs) -> str:
 def limits(inputs: CardInputs, problem: Problem) -> str:
     """What is not known of the version."""
     facts, decision = inputs.facts, problem.decision
-    unjudged = [f"{r['column']} {r['slice']}" for r in inputs.slices if r["metric"] == "roc_auc" and not r["supported"]]
+    untested = [f"{r['column']} {r['slice']}" for r in inputs.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
         f"It was evaluated on {decision.plural} from {facts['test_first']} to {facts['test_last']}. Later performance "
         f"is unknown.",
@@ -266,8 +266,8 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
         limits.append(
             "predict.having looks ahead: rows without it are no cases, so it was evaluated on fewer than it will score."
         )
-    if unjudged:
-        limits.append(f"Not tested, because of too few {plural(decision.unit)}: {', '.join(unjudged)}.")
+    if untested:
+        limits.append(f"Not tested, because of too few {plural(decision.unit)}: {', '.join(untested)}.")
     failed = [row["name"] for row in inputs.behaviours if not row["passed"]]
     if failed:
         limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")

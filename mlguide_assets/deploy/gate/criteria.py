@@ -83,7 +83,7 @@ def beats_base_rate(
     side = "worse" if gain.value < 0 else "better"
     found = f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate"
     if min(units) < fewest_units(problem):
-        reason = f"{found}, and whether that is chance cannot be judged: {_too_few(units, rows, problem)}"
+        reason = f"{found}, and whether that is chance cannot be said: {_too_few(units, rows, problem)}"
         return Criterion("beats_base_rate", gain.value, None, None, minimum, False, reason)
     passed = bool(gain.low > minimum)
     drawn = gain.ci("+.4f", of=counted(replicates.units, problem.decision.unit))

@@ -89,7 +89,7 @@ def last_gate_decision(lake: Lake) -> dict[str, Any] | None:
 
 
 def candidate_decision(lake: Lake) -> dict[str, Any] | None:
-    """The newest decision on the version that the gate judged last, whoever made it; None before the first."""
+    """The newest decision on the version that the gate decided on last, whoever made it; None before the first."""
     gated = last_gate_decision(lake)
     if gated is None:
         return None

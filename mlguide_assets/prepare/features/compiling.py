@@ -175,12 +175,12 @@ def _with_streams(
     columns: dict[str, ibis.Value] = {}
     for number, (stream, own) in enumerate(by_stream.items()):
         of, instant = id_column(stream.by), TODAY if stream.by_day else NOW
-        probes = rows.filter(rows[of].notnull()).select({OF: of, INSTANT: instant}).distinct()
+        spine = rows.filter(rows[of].notnull()).select({OF: of, INSTANT: instant}).distinct()
         events = events_of(stream, own, tables, problem)
         if problem.schema.event(stream.event).known_at:
-            found = late_values_at(probes, events, own)
+            found = late_values_at(spine, events, own)
         else:
-            found = values_at(probes, events, own, instants=instants)
+            found = values_at(spine, events, own, instants=instants)
         found = found.select(found[OF].name(f"_of{number}"), found[INSTANT].name(f"_at{number}"), *own.values())
         joined = joined.left_join(found, [rows[of] == found[f"_of{number}"], rows[instant] == found[f"_at{number}"]])
         columns |= {name: found[name] for name in own.values()}

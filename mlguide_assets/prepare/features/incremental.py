@@ -109,8 +109,8 @@ def _past(problem: Problem, name: str, snapshot: Snapshot, until: str) -> Any:
     """
     landed = snapshot.notes.get("landed")
     if landed is None:
-        told_by_events = isinstance(problem.predict, PredictEvent) and _is_digested_with_events(problem, name)
-        return None if told_by_events else snapshot.content_hash
+        covered_by_events = isinstance(problem.predict, PredictEvent) and _is_digested_with_events(problem, name)
+        return None if covered_by_events else snapshot.content_hash
     before = [sums for key, sums in landed.items() if key <= until and key != UNDATED]
     return [sum(rows for rows, _ in before), sum(total for _, total in before)]
 

@@ -19,12 +19,12 @@ OF, INSTANT = "_of", "_instant"
 class Instants(Protocol):
     """Instants of one kind."""
 
-    def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
+    def placed(self, rows: ibis.Table, spine: ibis.Table, edges: Iterable[int]) -> ibis.Table:
         """Rows at other places in time, where each frame of each instant still has those that it had.
 
         Args:
             rows: `_of` and at, int64 microseconds, and any other columns.
-            probes: `_of` and `_instant`, each pair once.
+            spine: `_of` and `_instant`, each pair once.
             edges: how far before an instant something enters or leaves a frame: `Frame.edges`.
         """
 
@@ -33,8 +33,8 @@ class Instants(Protocol):
 class AnyInstants:
     """Nothing is known of them. What is older than every frame is at one place."""
 
-    def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
-        return rows.mutate({AT: ibis.greatest(rows[AT], _before(probes, edges))})
+    def placed(self, rows: ibis.Table, spine: ibis.Table, edges: Iterable[int]) -> ibis.Table:
+        return rows.mutate({AT: ibis.greatest(rows[AT], _before(spine, edges))})
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class FewInstants:
     Twelve clinics have hundreds of thousands of events, and five hundred instants have some thousand edges.
     """
 
-    def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
-        starts = [probes.select(OF, (probes[INSTANT] - edge).name(AT)).distinct() for edge in sorted(set(edges))]
+    def placed(self, rows: ibis.Table, spine: ibis.Table, edges: Iterable[int]) -> ibis.Table:
+        starts = [spine.select(OF, (spine[INSTANT] - edge).name(AT)).distinct() for edge in sorted(set(edges))]
         starts = [each.mutate(_edge=each[AT]) for each in starts]
         together = unioned([rows.mutate(_edge=ibis.null("int64"), _is_row=True), *starts])
         until_now = ibis.range_window(following=0, group_by=OF, order_by=AT)
         together = together.mutate(_edge=together["_edge"].max().over(until_now))
         placed = together.filter(together["_is_row"].notnull())
-        at = ibis.coalesce(placed["_edge"], _before(probes, edges))
+        at = ibis.coalesce(placed["_edge"], _before(spine, edges))
         return placed.mutate({AT: at}).select(*rows.columns)
 
 
@@ -62,7 +62,7 @@ class CutOffs:
     anchor: int
     step: int
 
-    def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
+    def placed(self, rows: ibis.Table, spine: ibis.Table, edges: Iterable[int]) -> ibis.Table:
         """At the newest edge of a frame of any of these instants."""
         at = rows[AT]
         offsets = {(self.anchor - edge) % self.step for edge in edges}
@@ -76,7 +76,7 @@ class OneInstant:
 
     at: int
 
-    def placed(self, rows: ibis.Table, probes: ibis.Table, edges: Iterable[int]) -> ibis.Table:
+    def placed(self, rows: ibis.Table, spine: ibis.Table, edges: Iterable[int]) -> ibis.Table:
         """At the newest edge of a frame; before all of them, at one place."""
         starts = sorted(self.at - edge for edge in set(edges))
         result: ibis.Value = ibis.literal(starts[0] - 1, "int64")
@@ -89,9 +89,9 @@ ANY, FEW = AnyInstants(), FewInstants()
 DAYS = CutOffs(0, DAY)
 
 
-def _before(probes: ibis.Table, edges: Iterable[int]) -> ibis.Value:
+def _before(spine: ibis.Table, edges: Iterable[int]) -> ibis.Value:
     """A place before every edge."""
-    return probes[INSTANT].min().as_scalar() - max(edges) - 2
+    return spine[INSTANT].min().as_scalar() - max(edges) - 2
 
 
 def unioned(tables: Sequence[ibis.Table]) -> ibis.Table:

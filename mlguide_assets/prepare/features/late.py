@@ -15,11 +15,11 @@ from mlguide_assets.prepare.features.instants import INSTANT, OF
 from mlguide_assets.prepare.features.windows import Events, both
 
 
-def late_values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str]) -> ibis.Table:
+def late_values_at(spine: ibis.Table, events: Events, parts: Mapping[Part, str]) -> ibis.Table:
     """The parts of one stream at given instants.
 
     Args:
-        probes: `_of` and `_instant`, each pair once.
+        spine: `_of` and `_instant`, each pair once.
         parts: of the stream, with the names of their columns.
 
     Returns:
@@ -27,7 +27,7 @@ def late_values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str]
     """
     has_last = any(part.measure.how == "last" for part in parts)
     rows = events.numbered(Selection()) if has_last else events.rows
-    asked = probes.select(_asked_of=OF, _asked_at=INSTANT)
+    asked = spine.select(_asked_of=OF, _asked_at=INSTANT)
     latest = asked["_asked_at"] - min(part.frame.delay for part in parts)
     seen = [asked["_asked_of"] == rows[OF], rows[KNOWN] < asked["_asked_at"], rows[AT] <= latest]
     reaches = [part.frame.reach for part in parts if part.frame.reach is not None]

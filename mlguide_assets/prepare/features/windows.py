@@ -129,25 +129,25 @@ def windowed_parts(parts: Iterable[Part]) -> list[Part]:
     return list(needed)
 
 
-def values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str], *, instants: Instants = ANY) -> ibis.Table:
+def values_at(spine: ibis.Table, events: Events, parts: Mapping[Part, str], *, instants: Instants = ANY) -> ibis.Table:
     """The parts of one stream at given instants.
 
     Args:
-        probes: `_of` and `_instant`, each pair once.
+        spine: `_of` and `_instant`, each pair once.
         parts: of the stream, with the names of their columns.
         instants: what is known of the instants.
 
     Returns:
-        probes with the parts.
+        spine with the parts.
     """
     windowed = {part: f"_w{place}" for place, part in enumerate(windowed_parts(parts))}
-    asked = probes.select(_asked_of=OF).distinct()
+    asked = spine.select(_asked_of=OF).distinct()
     rows = events.rows.semi_join(asked, events.rows[OF] == asked["_asked_of"])
     events = Events(events.stream, rows, events.names, events.problem)
     edges = {edge for part in windowed for edge in part.frame.edges}
     known = DAYS if events.stream.by_day else instants
-    past = _past(events, windowed, lambda rows: known.placed(rows, probes, edges))
-    marked = probes.select(OF, probes[INSTANT].name(AT), _asked=ibis.literal(True))
+    past = _past(events, windowed, lambda rows: known.placed(rows, spine, edges))
+    marked = spine.select(OF, spine[INSTANT].name(AT), _asked=ibis.literal(True))
     for name in past.columns[2:]:
         marked = marked.mutate({name: ibis.null(past[name].type())})
     rows = past.mutate(_asked=ibis.literal(False)).select(*marked.columns).union(marked)

@@ -82,7 +82,7 @@ def _mean_moves(direction: Direction, moved: _Moved, asked: pa.Table, problem: P
     before, after = moved.before, moved.after
     name = f"{direction.feature}_{direction.effect}_the_mean_risk"
     if not len(before):
-        return _nothing_to_judge(name, direction, direction.tolerance)
+        return _nothing_to_test(name, direction, direction.tolerance)
     change = ratio_of(after, before) - 1
     wrong_way = -change if direction.effect == "never_lowers" else change
     passed = bool(wrong_way <= direction.tolerance)
@@ -100,7 +100,7 @@ def _rows_move(direction: Direction, moved: _Moved, asked: pa.Table, problem: Pr
     before, after = moved.before, moved.after
     name = f"{direction.feature}_{direction.effect}_many_risks"
     if not len(before):
-        return _nothing_to_judge(name, direction, MAX_LARGE_MOVES)
+        return _nothing_to_test(name, direction, MAX_LARGE_MOVES)
     broken = ~(_wrong_way(direction, before, after) <= LARGE_MOVE)
     share = share_of(broken)
     message = (
@@ -112,7 +112,7 @@ def _rows_move(direction: Direction, moved: _Moved, asked: pa.Table, problem: Pr
     return Behaviour(name, "direction", passed, share, MAX_LARGE_MOVES, len(before), message, example)
 
 
-def _nothing_to_judge(name: str, direction: Direction, limit: float) -> Behaviour:
+def _nothing_to_test(name: str, direction: Direction, limit: float) -> Behaviour:
     message = f"{direction.feature} could be raised for no row, so nothing is tested."
     return Behaviour(name, "direction", True, 0.0, limit, 0, message)
 

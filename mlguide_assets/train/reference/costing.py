@@ -21,7 +21,7 @@ from mlguide_assets.train.reference.profile import ColumnProfile, Profile
 
 
 def expected_costs(probabilities: Floats, costs: Costs) -> Floats:
-    """Expected cost of each decision (n,), given the probability of losing the user (n,)."""
+    """Expected cost of each decision (n,), given the probability of the positive outcome (n,)."""
     withheld = probabilities >= costs.threshold
     return np.where(withheld, (1 - probabilities) * costs.false_alarm, probabilities * costs.missed)
 

@@ -194,7 +194,7 @@ def _one(arena: Arena, study: "Study", number: int, deadline: float) -> Tried:
     start = monotonic()
     trial = study.ask({name: range_.distribution() for name, range_ in SPACE.items()})
     parameters = {**arena.recipe.parameters, **(trial.params if number else {})}
-    losses, state = _judged(arena, trial, parameters, number, deadline)
+    losses, state = _evaluated(arena, trial, parameters, number, deadline)
     tried = Tried(number, parameters, state, monotonic() - start, tuple(losses))
     if state == FINISHED:
         study.tell(trial, tried.log_loss)
@@ -203,7 +203,7 @@ def _one(arena: Arena, study: "Study", number: int, deadline: float) -> Tried:
     return tried
 
 
-def _judged(
+def _evaluated(
     arena: Arena, trial: "Trial", parameters: Mapping[str, Any], number: int, deadline: float
 ) -> tuple[list[float], str]:
     """Losses of the folds that the trial came to, and its state.

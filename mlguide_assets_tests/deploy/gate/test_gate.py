@@ -196,7 +196,7 @@ def test_an_interval_of_few_units_is_not_believed(units: int, verdict: str) -> N
     assert decision.verdict == verdict
     if verdict == "refused":
         (reason,) = decision.reasons
-        assert "cannot be judged: the test window has 9 users with a positive outcome and 9 with a negative" in reason
+        assert "cannot be said: the test window has 9 users with a positive outcome and 9 with a negative" in reason
         assert "name first, under tables.user_emails.of, an entity that has more ids than user" in reason
         assert (decision.criteria[0].low, decision.criteria[0].high) == (None, None)
 
