@@ -40,7 +40,12 @@ def some_rows(rows: ibis.Table, *, unit: str, keys: Sequence[str], share: float,
     wanted = share * counts["rows"]
     if counts["units"] >= FEWEST_UNITS and wanted / FARTHEST <= counts["drawn"] <= wanted * FARTHEST:
         return rows.semi_join(per_unit.filter(drawn), unit)
-    return rows.filter(draw_share_column(f"{salt}/rows", _as_text(rows, keys)) < share)
+    return single_rows(rows, keys=keys, share=share, salt=f"{salt}/rows")
+
+
+def single_rows(rows: ibis.Table, *, keys: Sequence[str], share: float, salt: str) -> ibis.Table:
+    """About this share of the rows, drawn one by one by their keys; all rows from a share of 1 on."""
+    return rows.filter(draw_share_column(salt, _as_text(rows, keys)) < share) if share < 1 else rows
 
 
 def _as_text(rows: ibis.Table, keys: Sequence[str]) -> ibis.Value:

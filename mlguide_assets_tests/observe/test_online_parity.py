@@ -60,7 +60,7 @@ class Serving:
         assert publish_online(self.store, state, self.lake, newest=as_of.date()).startswith("Published")
 
     def ask(self, *asked: PredictionRequest) -> None:
-        requests = [PendingRequest(each, f"request-{number}") for number, each in enumerate(asked)]
+        requests = [PendingRequest(each, uuid.uuid4().hex) for each in asked]
         draft = self.service.score(requests)
         assert draft is not None
         give(draft, LogWriter(self.log))

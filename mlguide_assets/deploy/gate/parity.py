@@ -8,11 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.drawn_rows import single_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.instants import FEW
 
+SPARE = 3
+"""So many times as many rows are drawn, about, so that enough are there whatever the draw."""
 SAMPLE_ROWS = 500
 
 
@@ -49,8 +52,11 @@ def feature_parity(
     keys, order = problem.decision.keys, problem.decision.order
     names = [feature.name for feature in features_of(problem)]
     known = [feature.name for feature in features_of(problem) if feature.origin == "known"]
-    chosen = _sample(features.select(*keys).order_by(*order).to_pyarrow(), rows, problem.evaluation.seed)
-    backend = features.get_backend()
+    backend, seed = features.get_backend(), problem.evaluation.seed
+    # Of many decisions, the engine hands over some: a few more than are compared.
+    share = SPARE * rows / max(int(backend.to_pyarrow(features.count())), 1)
+    some = single_rows(features.select(*keys), keys=keys, share=share, salt=f"parity/{seed}")
+    chosen = _sample(backend.to_pyarrow(some.order_by(*order)), rows, seed)
     trained = features.semi_join(ibis.memtable(chosen), keys)
     spine = backend.to_pyarrow(trained.select(*dict.fromkeys([*keys, *known])))
     looked_up = with_features(ibis.memtable(spine), tables, problem, instants=FEW)

@@ -42,7 +42,7 @@ def test_the_number_of_threads_does_not_change_the_bytes(monkeypatch: pytest.Mon
 @pytest.mark.ml_test_score("infra-1")
 def test_another_process_gives_the_same_bytes() -> None:
     code = (
-        "import hashlib; from mlguide_assets_tests.train import test_models as t;"
+        "import hashlib; from mlguide_assets_tests.train.models import test_models as t;"
         "b = t.refit_xgboost(t.MATRIX, t.LABELS, t.ENCODING, rounds=20, seed=0).booster;"
         "print(hashlib.sha256(b.save_raw('ubj')).hexdigest())"
     )
