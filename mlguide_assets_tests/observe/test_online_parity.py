@@ -1,6 +1,7 @@
 """Logged features equal those computed offline; one that is broken on purpose is found and named."""
 
 import shutil
+import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
