@@ -2,7 +2,6 @@
 
 import atexit
 import shutil
-import socket
 import subprocess
 import time
 from functools import cache
@@ -11,6 +10,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+
+from mlguide_assets_tests.processes import free_port
 
 USUAL = "redis://127.0.0.1:6379/9"
 """What is used where no program `redis-server` is installed."""
@@ -36,8 +37,7 @@ def redis_port() -> int:
 @cache
 def _own() -> str:
     folder = TemporaryDirectory(prefix="mlguide-redis-", ignore_cleanup_errors=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     settings = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": folder.name}
     options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)

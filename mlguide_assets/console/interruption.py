@@ -26,7 +26,7 @@ _scratch: set[Path] = set()
 
 @contextmanager
 def ends_when_asked() -> Iterator[None]:
-    """End what is done within on SIGTERM, and on SIGINT unless the process was begun to ignore it.
+    """End a `with` block on SIGTERM, and on SIGINT unless the process was started with SIGINT ignored.
 
     What unwinds within `PATIENCE_SECONDS` raises. What does not, such as code that catches everything or a training in
     C++, ends there and then with exit code 1, as if it were killed: what is written is whole then, too.
@@ -52,8 +52,8 @@ def ends_when_asked() -> Iterator[None]:
 
 
 @contextmanager
-def scratch_folder(folder: str) -> Iterator[Path]:
-    """A folder that whoever made it removes at the end, and we where there is no time for that."""
+def removed_when_ended(folder: str) -> Iterator[Path]:
+    """A temporary folder that is removed as well where the process is ended on the spot."""
     path = Path(folder)
     _scratch.add(path)
     try:

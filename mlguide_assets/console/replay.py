@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlguide_assets.console.environment import enter, leave_services
-from mlguide_assets.console.interruption import scratch_folder
+from mlguide_assets.console.interruption import removed_when_ended
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import dump_problem, load_problem
@@ -91,7 +91,7 @@ def _place(home: Path | None) -> Iterator[Home]:
             )
         yield place
         return
-    with tempfile.TemporaryDirectory(prefix="mlguide-replay-") as folder, scratch_folder(folder) as path:
+    with tempfile.TemporaryDirectory(prefix="mlguide-replay-") as folder, removed_when_ended(folder) as path:
         yield Home.locate(path)
 
 

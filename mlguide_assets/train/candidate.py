@@ -25,7 +25,7 @@ from mlguide_assets.train.models.baselines import BASE_RATE, BASELINES, fit_base
 from mlguide_assets.train.models.encoding import MOST_VALUES, Encoding
 from mlguide_assets.train.models.linear import Linear
 from mlguide_assets.train.models.models import THREADS, XGBOOST, Boosted, Labels, ServableModel
-from mlguide_assets.train.outgrown import outgrown_features
+from mlguide_assets.train.outgrown import outgrown_features, sampled
 from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.build import build_reference
@@ -138,7 +138,7 @@ def _trained(
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
     for name in known.encoding.bounded:
         report(f"{name}: its {MOST_VALUES} most frequent values are kept, all others count as one")
-    outgrown = outgrown_features(rows.take(split.train), problem)
+    outgrown = outgrown_features(rows.take(sampled(split.train)), problem)
     if outgrown:
         report(f"these grow with the calendar, so that a model extrapolates: {', '.join(outgrown)}")
     report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training {decision.plural}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from mlguide_assets.console.interruption import ends_when_asked, scratch_folder
+from mlguide_assets.console.interruption import ends_when_asked, removed_when_ended
 
 WITHIN = 20
 HERE = "mlguide_assets_tests.console.test_interruption"
@@ -26,7 +26,7 @@ def work(where: str, folder: str, *, in_background: bool) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def command() -> None:
-        with ends_when_asked(), scratch_folder(folder), ExitStack() as stack:
+        with ends_when_asked(), removed_when_ended(folder), ExitStack() as stack:
             interrupts = capture_interrupts()
             stack.enter_context(interrupts)
             if where == "after a run":

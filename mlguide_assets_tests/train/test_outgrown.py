@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets.train.outgrown import SAMPLE, outgrown_features
+from mlguide_assets.train.outgrown import SAMPLE, outgrown_features, sampled
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 
@@ -16,7 +16,9 @@ def test_a_number_that_grows_with_the_calendar_is_named_in_whatever_order_the_ro
     assert "age" in outgrown_features(growing, PROBLEM)
     assert outgrown_features(mixed, PROBLEM) == outgrown_features(growing, PROBLEM)
     many = pa.concat_tables([mixed] * (2 * SAMPLE // mixed.num_rows + 2))
-    assert "age" in outgrown_features(many, PROBLEM)
+    some = sampled(np.arange(many.num_rows))
+    assert SAMPLE <= len(some) < many.num_rows
+    assert "age" in outgrown_features(many.take(some), PROBLEM)
 
 
 def test_a_candidate_states_them(trained: Candidate) -> None:

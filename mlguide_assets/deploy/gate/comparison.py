@@ -14,6 +14,7 @@ import yaml
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.prediction import AggregateLabel, ColumnLabel
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.gate.calibration import largest_error
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.evaluation.decisions import calibration_error_under
@@ -136,18 +137,18 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
 
 
 def _wrong_by_now(labels: Array, scores: Mapping[str, Array], problem: Problem) -> str:
-    """Why a champion that learned another outcome is not to go on: its probabilities are wrong of the one that there
-    is now, and those of the challenger are less so. Empty where they are not: then ranking decides.
+    """Why a champion of another outcome gives way: it is miscalibrated on the present one, and more so than the
+    challenger. Empty where it is not: then ranking decides.
     """
     errors = {name: expected_calibration_error(calibration_bins(labels, values)) for name, values in scores.items()}
-    settings, allowed = problem.evaluation, problem.gate.max_calibration_error
+    settings = problem.evaluation
     by_chance = calibration_error_under(scores[CHAMPION], repeats=settings.bootstrap_repeats, seed=settings.seed)
-    if errors[CHAMPION] <= max(allowed, by_chance.high) or errors[CHAMPION] <= errors[CHALLENGER]:
+    if errors[CHAMPION] <= largest_error(by_chance, problem) or errors[CHAMPION] <= errors[CHALLENGER]:
         return ""
     return (
         f"Of the outcome as it is now, its probabilities are wrong: its calibration error (ECE) is "
         f"{errors[CHAMPION]:.4f}, that of this version {errors[CHALLENGER]:.4f} (gate.max_calibration_error = "
-        f"{allowed:g}). So it gives way, however well it ranks."
+        f"{problem.gate.max_calibration_error:g}). So it gives way, however well it ranks."
     )
 
 

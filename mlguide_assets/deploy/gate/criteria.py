@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlguide_assets import markdown
 from mlguide_assets.define.contracts import IS_NOT_EMPTY
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.gate.calibration import largest_error
 from mlguide_assets.deploy.gate.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.gate.parity import Parity
 from mlguide_assets.english import counted, plural
@@ -210,7 +211,7 @@ def is_calibrated(
         outgrown: the candidate's features that grow with the calendar: where it fails, the first to be suspected.
     """
     allowed = problem.gate.max_calibration_error
-    limit = max(allowed, by_chance.high)
+    limit = largest_error(by_chance, problem)
     passed = bool(error.value <= limit or error.low <= allowed)
     explained = f", and chance alone explains up to {limit:.4f}" if limit > allowed else ""
     suspects = (
