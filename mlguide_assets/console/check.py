@@ -12,6 +12,7 @@ from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.checking import Check, Decisions, check_problem
+from mlguide_assets.prepare.profiling.feature_list import in_lines, number_of_features
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe
 
@@ -51,8 +52,9 @@ def _print(problem: Problem, found: Check) -> None:
     if found.decisions is not None:
         for line in _decided(problem, found.decisions):
             screen.print(line)
-    screen.print(f"features   {_features(problem)}")
+    screen.print(f"features   {_features(problem, found)}")
     for word, lines in (
+        ("automatic", in_lines(found.automatic, problem)),
         ("left out", found.remarks), ("warning", found.warnings), ("set aside", found.quarantined),
         ("blocked", found.blocked),
     ):  # fmt: skip
@@ -72,10 +74,11 @@ def _decided(problem: Problem, decisions: Decisions) -> list[str]:
     ]
 
 
-def _features(problem: Problem) -> str:
+def _features(problem: Problem, found: Check) -> str:
     automatic = problem.features.automatic
     written = f"{len(problem.features.declared)} declared"
-    return f"{written}, at most {automatic.max} automatic" if automatic else written
+    made = number_of_features(found.automatic)
+    return f"{written}, {made} automatic (at most {automatic.max})" if automatic else written
 
 
 def _values(problem: Problem, found: Check) -> dict[str, Any]:
@@ -100,6 +103,10 @@ def _values(problem: Problem, found: Check) -> dict[str, Any]:
         },
         "features": {
             "declared": list(problem.features.declared),
+            "automatic": [
+                {"name": each.name, "declaration": each.text, "description": each.description}
+                for each in found.automatic
+            ],
             "automatic_at_most": problem.features.automatic.max if problem.features.automatic else 0,
         },
         "left_out": list(found.remarks),

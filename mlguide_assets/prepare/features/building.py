@@ -39,6 +39,11 @@ from mlguide_assets.prepare.lake.lake import Lake
 DECLARATIONS = "feature_declarations"
 """The lake's table with a row per declared feature, in order: name, declaration as YAML, what it means, and whether it
 is automatic."""
+NONE_FOUND = (
+    "features.automatic found no feature: before the test window each one was constant, a copy of another, or grew "
+    "out of its past; look at the past events of the entities under of, name parents under features.automatic, "
+    "or declare features"
+)
 _SCHEMA = pa.schema(
     [("feature", pa.string()), ("declaration", pa.string()), ("description", pa.string()), ("automatic", pa.bool_())]
 )
@@ -93,11 +98,7 @@ def automatic_warnings(lake: Lake, problem: Problem) -> list[str]:
         return []
     if any(row.get("automatic", True) for row in lake.read_arrow(DECLARATIONS).to_pylist()):
         return []
-    return [
-        "features.automatic found no feature: before the test window each one was constant, a copy of another, or grew "
-        "out of its past; look at the past events of the entities under of, name parents under features.automatic, "
-        "or declare features"
-    ]
+    return [NONE_FOUND]
 
 
 def declared_features(
@@ -127,14 +128,14 @@ def _earlier(table: pa.Table, problem: Problem) -> Earlier:
     for row in table.to_pylist():
         # A home of an earlier version does not say which were automatic.
         is_automatic = row.get("automatic", row["feature"] not in problem.features.declared)
-        (automatic if is_automatic else declared)[row["feature"]] = _declaration(row["declaration"])
+        (automatic if is_automatic else declared)[row["feature"]] = declaration_of(row["declaration"])
     return Earlier(declared, automatic)
 
 
 def resolved(problem: Problem, declarations: pa.Table) -> Problem:
     """The problem with the features that a table of declarations has, and none that the data would decide."""
     rows = declarations.to_pylist()
-    declared = {row["feature"]: _declaration(row["declaration"]) for row in rows}
+    declared = {row["feature"]: declaration_of(row["declaration"]) for row in rows}
     return problem.model_copy(update={"features": Features(automatic=False, declared=declared)})
 
 
@@ -217,8 +218,13 @@ def _split_in_words(declaration: Declaration) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _declaration(text: str) -> Declaration:
-    """Every asset and every sensor asks for all of them, and YAML takes its time."""
+def declaration_of(text: str) -> Declaration:
+    """The declaration that one line of a problem file is: `declaration_as_yaml` the other way round.
+
+    >>> declaration_of("{count: visit, by: member}").operator
+    'count'
+    """
+    # Every asset and every sensor asks for all of them, and YAML takes its time.
     return Declaration.model_validate(yaml.safe_load(text))
 
 

@@ -22,8 +22,15 @@ from mlguide_assets.prepare.contracts.validation import Validated, validate
 from mlguide_assets.prepare.decisions.enough import too_few
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.duckdb.connection import read_parquet
-from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
+from mlguide_assets.prepare.features.building import (
+    NONE_FOUND,
+    clock_of,
+    decisions_of,
+    declared_features,
+    test_start,
+)
 from mlguide_assets.prepare.profiling.conditions import values_not_found
+from mlguide_assets.prepare.profiling.feature_list import ListedFeature, automatic_of
 from mlguide_assets.prepare.profiling.growing import growing_columns
 from mlguide_assets.prepare.sources.reading import read_source
 
@@ -83,6 +90,7 @@ class Check:
         warnings: what should be fixed.
         quarantined, blocked: what the contract says of the rows, in sentences.
         refused: why training would refuse the decisions, if it would.
+        automatic: the features that the data decide, where the problem file wants such.
     """
 
     tables: dict[TableName, tuple[int, int]]
@@ -92,6 +100,7 @@ class Check:
     quarantined: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     refused: str | None = None
+    automatic: tuple[ListedFeature, ...] = ()
 
 
 def check_problem(problem: Problem, connection: Any, scratch: Path, report: Callable[[str], None]) -> Check:
@@ -116,20 +125,24 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     raw = read_source(problem, connection, scratch=scratch, oracle=oracle, report=heard)
     now = _now(problem)
     report("applying the contract")
-    validated = validate(raw, problem.schema, problem.rules, DuckDB(connection), scratch=scratch, now=now)
+    engine = DuckDB(connection)
+    validated = validate(raw, problem.schema, problem.rules, engine, scratch=scratch, now=now, ordered=False)
     rows = {name: int(table.count().execute()) for name, table in raw.items()}
     accepted = {name: int(table.count().execute()) for name, table in validated.accepted.items()}
     broken = [each for each in validated.results if each.violations]
     warned = [_said(each) for each in broken if each.action == "warn"]
     quarantined = [_said(each) for each in broken if each.action == "quarantine"]
     blocked = [_said(each) + _aside(problem, each) for each in broken if _blocks(problem, each)]
-    decisions = None
+    decisions: Decisions | None = None
+    automatic: tuple[ListedFeature, ...] = ()
     if not blocked:
         _require_rows(validated)
         _require_references(problem, validated.accepted)
         _require_label(problem, validated.accepted)
         report("counting decisions")
-        decisions = _decisions(problem, validated.accepted, connection, scratch)
+        decided = _decided(problem, validated.accepted, connection, scratch)
+        decisions = _decisions(problem, validated.accepted, decided)
+        automatic = _automatic(problem, validated.accepted, decided, report)
     tables = {name: (rows[name], accepted[name]) for name in rows}
     warnings = [
         *changing_warnings(problem),
@@ -138,9 +151,12 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         *values_not_found(problem, validated.accepted),
         *_one_outcome(problem, decisions),
         *_growing(decisions),
+        *([NONE_FOUND] if decisions and problem.features.automatic and not automatic else []),
     ]
     refused = _refused(problem, decisions) if decisions else None
-    return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked), refused)
+    return Check(
+        tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked), refused, automatic
+    )
 
 
 def _now(problem: Problem) -> datetime:
@@ -266,13 +282,26 @@ def _growing(decisions: Decisions | None) -> list[str]:
     ]
 
 
-def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path) -> Decisions:
-    predict, clock = problem.predict, clock_of(tables, problem)
-    label, at = problem.label.column, problem.decision.time
-    # Looked at several times: computed once.
+def _decided(problem: Problem, tables: Tables, connection: Any, scratch: Path) -> ibis.Table:
+    """The decision rows. They are looked at several times: computed once."""
     path = scratch / "decisions.parquet"
     connection.to_parquet(decisions_of(tables, problem), str(path))
-    rows = read_parquet(connection, path)
+    return read_parquet(connection, path)
+
+
+def _automatic(
+    problem: Problem, tables: Tables, rows: ibis.Table, report: Callable[[str], None]
+) -> tuple[ListedFeature, ...]:
+    """The features that the data decide, as a first run would decide them."""
+    if not problem.features.automatic:
+        return ()
+    report("choosing automatic features")
+    return automatic_of(declared_features(tables, rows, problem))
+
+
+def _decisions(problem: Problem, tables: Tables, rows: ibis.Table) -> Decisions:
+    predict, clock = problem.predict, clock_of(tables, problem)
+    label, at = problem.label.column, problem.decision.time
     found = rows.aggregate(
         rows=rows.count(),
         known=rows[label].count(),
