@@ -205,7 +205,7 @@ class Home:
         return (*(place(problem) for place in (*folders, *files)), *(place / problem for place in shared))
 
     def forgotten(self, problem: str) -> Path:
-        """The list of forgotten users of a problem: it outlives the lake, and every ingest reads it."""
+        """The list of forgotten entities of a problem: it outlives the lake, and every ingest reads it."""
         return self.root / "forgotten" / f"{problem}.json"
 
     def alerts(self, problem: str) -> Path:

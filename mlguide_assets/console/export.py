@@ -118,8 +118,8 @@ def days_to_export(
 ) -> list[str] | None:
     """The partitions to export, or None for all of them.
 
-    A table that is written once per scoring day may hold the same entities again for each day: a mail tool that is
-    given all of them would mail each user several times. So only its newest day is exported by default.
+    A table that is written once per scoring day may hold the same entities again for each day: a tool that is
+    given all of them would act on each entity several times. So only its newest day is exported by default.
 
     >>> days_to_export("send_plan", ["2026-01-01", "2026-01-02"], Which(), per_day=["send_plan"])
     ['2026-01-02']

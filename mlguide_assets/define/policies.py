@@ -1,4 +1,4 @@
-"""Sections of a problem file about what is sent: candidates, exploration, and the shares of the policies.
+"""Sections of a problem file about what is chosen: candidates, exploration, and the shares of the policies.
 
 The schema alone. Plans are made in `deploy/`.
 """

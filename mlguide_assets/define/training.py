@@ -4,7 +4,7 @@ The schema alone. What a section does is in `train/`.
 """
 
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -96,7 +96,17 @@ class Leakage(Strict):
     max_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = Field(
         default=0.85, description="No single feature ranks the outcomes better than this: it would be the outcome."
     )
-    users: int = Field(default=1000, ge=10, description="Units whose rows are recomputed with another future.")
+    units: int = Field(default=1000, ge=10, description="Units whose rows are recomputed with another future.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counts_units(cls, values: Any) -> Any:
+        """Refuse what it was called when every unit was a user, unless nobody chose it: a home holds all defaults."""
+        if not isinstance(values, dict) or "users" not in values:
+            return values
+        if values["users"] != cls.model_fields["units"].default or "units" in values:
+            raise ValueError(f"users: it is called units now; write units: {values['users']} in its place")
+        return {name: value for name, value in values.items() if name != "users"}
 
 
 class Tuning(Strict):

@@ -64,7 +64,7 @@ def ingest(
     Args:
         lake: what is there already; below it is the room for what is read.
         until: how far a simulated world is seen, from `sources/simulation_clock.py`; default: to its end.
-        forgotten: the list of users whose rows are left out, if there is one.
+        forgotten: the list of entities whose rows are left out, if there is one.
         elsewhere: lists of other problems, by the entity that is left out: `same_entities.listed_elsewhere`.
 
     Raises:

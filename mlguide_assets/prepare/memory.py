@@ -46,7 +46,7 @@ def require_memory(needed: int, *, what: str) -> None:
 
     Args:
         needed: bytes, as measured and rounded up.
-        what: is to be done with it, as the start of a sentence: "Training on 3,000,000 sends".
+        what: is to be done with it, as the start of a sentence: "Training on 3,000,000 decisions".
 
     Raises:
         InputError: there is less.

@@ -308,12 +308,12 @@ def _chosen(choice: Choice) -> dict[str, Any]:
 
 
 def _weighed(ratios: Ratios, weights: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """How many sends a plan chose, and how many alike they are worth with their weights; nothing where none did."""
+    """How many decisions a plan chose, and how many alike they are worth with their weights; nothing where none did."""
     planned = ~np.isnan(ratios)
     if not planned.any():
         return {}
     effective = round(effective_sample_size(weights[planned]), 1)
-    return {"planned_sends": int(planned.sum()), "planned_sends_effective": effective}
+    return {"planned_decisions": int(planned.sum()), "planned_decisions_effective": effective}
 
 
 def _bounded(encoding: Encoding) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _plan(operated: Operated, day: date, noise: np.random.Generator) -> None:
     of_all = propensities(*[Scores(said, said < THRESHOLD)] * 2, share=exploration.share, generic=generic)
     due = np.isin(users, truth.opportunities(world, day, plans))
     for policy in POLICIES:
-        operated.worth[policy] += float((of_all.sending[policy] * risk)[due].sum())
+        operated.worth[policy] += float((of_all.using[policy] * risk)[due].sum())
     operated.plans = plans.with_day(day, rows["user_id"].to_numpy(), email)
 
 

@@ -543,6 +543,16 @@ NUMBERS = VALID.replace('positive: "yes"\n    negative: "no"', "positive: {at_le
 )
 
 
+def test_what_was_called_users_is_refused_with_the_line_to_write() -> None:
+    with pytest.raises(InputError, match=r"leakage\.users: it is called units now; write units: 100 in its place"):
+        parse_problem(f"{VALID}leakage: {{users: 100}}\n".encode(), Path("shop.yaml"))
+
+
+def test_a_default_that_an_earlier_home_holds_is_read() -> None:
+    read = parse_problem(f"{VALID}leakage: {{max_feature_auc: 0.85, users: 1000}}\n".encode(), Path("shop.yaml"))
+    assert read == parse_problem(VALID.encode(), Path("shop.yaml"))
+
+
 def test_a_limit_of_numbers_is_an_outcome_and_is_kept_as_it_was_written() -> None:
     problem = parse_problem(NUMBERS.encode(), Path("shop.yaml"))
     again = parse_problem(dump_problem(problem).encode(), Path("shop.yaml"))

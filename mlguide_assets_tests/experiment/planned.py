@@ -62,8 +62,8 @@ def planned(seed: int = 1, *, users: int = 3000, policies: Policies = MIXED, sha
 def _worth(scores: Floats, truth: Floats, share: float) -> dict[Policy, float]:
     said = Scores(scores, scores < THRESHOLD)
     generic = generic_action(list(range(1, 7)), salt=Exploration().salt, day=DAY) - 1
-    sending = propensities(said, said, share=share, generic=generic).sending
-    return {policy: float((probability * truth).sum(axis=1).mean()) for policy, probability in sending.items()}
+    using = propensities(said, said, share=share, generic=generic).using
+    return {policy: float((probability * truth).sum(axis=1).mean()) for policy, probability in using.items()}
 
 
 def decisions_of(world: Planned, until: datetime = FINAL) -> pa.Table:

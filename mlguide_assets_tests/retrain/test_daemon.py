@@ -47,7 +47,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "evaluation": {"bootstrap_repeats": 60, "min_positives": 10},
     "gate": {"permutations": 100, "max_calibration_error": 0.05, "max_slice_gap": 0.4},
-    "leakage": {"users": 100},
+    "leakage": {"units": 100},
     "tuning": {"trials": 1, "time_limit": "5s"},
     "watching": {"min_rows": 60},
     "retraining": {"look_every": "10s", "often": "0 0 1 1 *"},

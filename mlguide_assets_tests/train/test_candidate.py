@@ -201,8 +201,8 @@ def test_sends_of_a_plan_count_by_their_propensity_in_both_fits(sends: pa.Table,
     )
     assert bytes_of(other) == (final.booster.save_raw("ubj"), judged.booster.save_raw("ubj"))
     assert all(one != plain for one, plain in zip(bytes_of(other), bytes_of(trained), strict=True))
-    assert other.facts["planned_sends"] == (~np.isnan(ratios)).sum() > 500
-    assert 0 < other.facts["planned_sends_effective"] < other.facts["planned_sends"]
+    assert other.facts["planned_decisions"] == (~np.isnan(ratios)).sum() > 500
+    assert 0 < other.facts["planned_decisions_effective"] < other.facts["planned_decisions"]
 
 
 def test_plans_that_drew_nothing_change_no_byte(sends: pa.Table, trained: Candidate) -> None:

@@ -120,10 +120,10 @@ def data(inputs: CardInputs, problem: Problem) -> str:
             f"{facts['rows_learned_by_xgboost']:,} {many} {facts.get('learned_where', 'in external memory')}.",
             "",
         ]
-    if "planned_sends" in facts:
+    if "planned_decisions" in facts:
         lines += [
-            f"{facts['planned_sends']:,} of them were chosen by a plan and count by the inverse of their "
-            f"propensity, which makes them as good as {facts['planned_sends_effective']:,.0f} that count alike.",
+            f"{facts['planned_decisions']:,} of them were chosen by a plan and count by the inverse of their "
+            f"propensity, which makes them as good as {facts['planned_decisions_effective']:,.0f} that count alike.",
             "",
         ]
     if broken:

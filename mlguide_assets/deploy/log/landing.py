@@ -51,7 +51,7 @@ _BATCH_ROWS = 20_000
 _LOCK = ".landing.lock"
 _KEY = ["request_id", "model_version", "variant"]
 """What identifies the rows of a line: champion and challenger each have one of a request, and the challenger two where
-it has answered for some users and scored in the shadow for others."""
+it has answered for some units and scored in the shadow for others."""
 
 _FILE = "_file"
 """Column of the new rows while they are landed: the number of the file that a row is from."""

@@ -34,7 +34,7 @@ CHAMPION, CHALLENGER, WHAT_IF, BASE_RATE = "champion", "challenger", "what_if", 
 ROUTED, FALLBACK, FAILED = "routed", "fallback", "failed"
 CHAMPION_SHADOW = "champion_shadow"
 """Variants: who answered, or what for. The challenger scores in the shadow, unless an experiment or a canary gave it
-the user: then it has `ROUTED` the answer to itself, or failed and left it to the champion as a `FALLBACK`; and the
+the unit: then it has `ROUTED` the answer to itself, or failed and left it to the champion as a `FALLBACK`; and the
 champion scores in the shadow (`CHAMPION_SHADOW`). A request about units of an arm that ended in an error of the server
 has a row of each, without scores: `FAILED`."""
 
@@ -229,7 +229,7 @@ def read_segment(path: Path, damaged: Callable[[bytes], None] | None = None) -> 
         for line in lines:
             if not line.endswith(b"\n"):
                 return
-            # Of a user who was forgotten: an empty object, or blanks, of the same length.
+            # Of an entity that was forgotten: an empty object, or blanks, of the same length.
             if not line.strip(b" {}\n"):
                 continue
             request = _parsed(line)

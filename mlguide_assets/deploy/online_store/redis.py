@@ -7,7 +7,7 @@ A publication is a set of keys that are written once:
     mlguide:{<problem>}:<id>:<table>:<part>       key → row, as a JSON list; and a mark that the part is there
 
 The braces put a problem into one slot of a cluster. Tables are cut since Redis frees an expired key in one go and
-answers no client meanwhile: half a second for a million users in one hash, some milliseconds for a part. Whatever is
+answers no client meanwhile: half a second for a million entities in one hash, some milliseconds for a part. Whatever is
 not current expires, so also what a killed publisher left.
 """
 

@@ -193,13 +193,13 @@ def _read(predictions: ibis.Table, units: pa.ChunkedArray, asked: _Asked) -> _Sa
     unit, choose = asked.decision.ids
     slice_ = predictions.filter(predictions[unit].between(units[0].as_py(), units[-1].as_py()))
     rows = slice_.order_by(unit, choose).to_pyarrow()
-    sendable = pc.equal(rows["decision"], asked.decision.actions[0])
-    scores = _scores(rows[choose], rows["probability"], sendable, len(units), asked)
+    usable = pc.equal(rows["decision"], asked.decision.actions[0])
+    scores = _scores(rows[choose], rows["probability"], usable, len(units), asked)
     return _Said(scores, rows["model_version"][0].as_py())
 
 
 def _scores(
-    choices: pa.ChunkedArray, probability: pa.ChunkedArray, sendable: pa.ChunkedArray, units: int, asked: _Asked
+    choices: pa.ChunkedArray, probability: pa.ChunkedArray, usable: pa.ChunkedArray, units: int, asked: _Asked
 ) -> Scores:
     """Pairs in the order of units, then of candidates, as a row per unit."""
     shape, decision = (units, len(asked.offered)), asked.decision
@@ -208,7 +208,7 @@ def _scores(
             f"{counted(len(choices), 'prediction')} for {counted(shape[0], decision.unit)} and {shape[1]} "
             f"{plural(str(decision.choose))}; expected every pair"
         )
-    return Scores(probability.to_numpy().reshape(shape), sendable.to_numpy().reshape(shape))
+    return Scores(probability.to_numpy().reshape(shape), usable.to_numpy().reshape(shape))
 
 
 def _drawn(units: ibis.Table, choosing: Choosing, day: date, offered: int) -> ibis.Table:
@@ -245,11 +245,11 @@ def _with_what_is_said(predictions: ibis.Table, choosing: Choosing, day: date, o
 
 def _said_of_units(predictions: ibis.Table, decision: Decision, model: str) -> ibis.Table:
     unit, choose = decision.ids
-    sendable = predictions.decision == decision.actions[0]
-    said = ibis.struct({"choice": predictions[choose], "probability": predictions.probability, "sendable": sendable})
-    pairs = predictions.select("model_version", unit_id=predictions[unit], sendable=sendable, said=said)
+    usable = predictions.decision == decision.actions[0]
+    said = ibis.struct({"choice": predictions[choose], "probability": predictions.probability, "usable": usable})
+    pairs = predictions.select("model_version", unit_id=predictions[unit], usable=usable, said=said)
     return pairs.group_by("unit_id").aggregate(
-        pairs.sendable.cast("int64").sum().name("candidates"),
+        pairs.usable.cast("int64").sum().name("candidates"),
         pairs.said.collect(order_by=pairs.said).name(model),
         pairs.model_version.max().name(f"{model}_version"),
     )
@@ -263,8 +263,8 @@ def _said_and_drawn(rows: pa.Table, asked: _Asked) -> tuple[pa.ChunkedArray, _Sa
 
 def _of_model(rows: pa.Table, model: str, asked: _Asked) -> _Said:
     pairs = pc.list_flatten(rows[model])
-    choices, probability, sendable = (pc.struct_field(pairs, name) for name in ("choice", "probability", "sendable"))
-    return _Said(_scores(choices, probability, sendable, rows.num_rows, asked), rows[f"{model}_version"].to_numpy())
+    choices, probability, usable = (pc.struct_field(pairs, name) for name in ("choice", "probability", "usable"))
+    return _Said(_scores(choices, probability, usable, rows.num_rows, asked), rows[f"{model}_version"].to_numpy())
 
 
 def _columns(
@@ -307,7 +307,7 @@ def _columns(
 def _of_either(second: Flags, one: Scores, other: Scores) -> Scores:
     """The scores of one model for some of the units, and of the other for the rest."""
     choice = second[:, None]
-    return Scores(np.where(choice, one.probability, other.probability), np.where(choice, one.sendable, other.sendable))
+    return Scores(np.where(choice, one.probability, other.probability), np.where(choice, one.usable, other.usable))
 
 
 def _struct(columns: dict[Policy, Floats]) -> pa.StructArray:

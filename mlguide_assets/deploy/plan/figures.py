@@ -23,7 +23,7 @@ _SHARES_ROUNDING = 1e-9
 class Followers:
     """How many units follow a policy, and how many were expected to."""
 
-    users: int
+    units: int
     expected: float
 
 
@@ -55,13 +55,13 @@ class PlanFigures:
     @property
     def share_explored(self) -> float:
         """Of the units that get something by a model."""
-        sent = self.best + self.explored_by_models
-        return self.explored_by_models / sent if sent else 0.0
+        acted = self.best + self.explored_by_models
+        return self.explored_by_models / acted if acted else 0.0
 
     def as_metadata(self) -> dict[str, Any]:
         """Name → value, as the asset shows them."""
         numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "followers"}
-        followers = {f"follow_{policy}": each.users for policy, each in self.followers.items()}
+        followers = {f"follow_{policy}": each.units for policy, each in self.followers.items()}
         return numbers | followers | {"share_explored": self.share_explored}
 
 
@@ -75,18 +75,18 @@ class PlanVerdict:
 
 def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
     """The figures of one day's plan, which are counted where it is: one pass, and no row is read."""
-    sent = plan.decision == problem.decision.actions[0]
-    drawn, greedy = (plan.choice == EXPLORE) & sent, (plan.choice == BEST) & sent
+    acted = plan.decision == problem.decision.actions[0]
+    drawn, greedy = (plan.choice == EXPLORE) & acted, (plan.choice == BEST) & acted
     shares: ir.StructValue = plan.policy_shares
     sums = {
         "best": _count(greedy),
         "explored": _count(drawn),
         "explored_by_models": _count(drawn & plan.policy.isin(MODEL_POLICIES)),
-        "withheld": _count(~sent),
+        "withheld": _count(~acted),
         "expected_lost_best": plan.probability.sum(where=greedy),
         "expected_lost_explore": plan.probability.sum(where=drawn),
         "exploration_cost": (plan.probability - plan.best_probability).sum(where=drawn),
-        "inexact": _count(~_exact(plan, sent, drawn).fill_null(False)),
+        "inexact": _count(~_exact(plan, acted, drawn).fill_null(False)),
         "share": plan.exploration_share.max(),
     }
     for policy in POLICIES:
@@ -104,33 +104,33 @@ def check_plan(figures: PlanFigures) -> PlanVerdict:
     if figures.inexact:
         rows = f"{counted(figures.inexact, 'row')} {agreeing(figures.inexact, 'has')} a propensity"
         return PlanVerdict(False, f"{rows} that does not follow from their policies, their candidates and the share.")
-    sent, users = figures.best + figures.explored_by_models, sum(each.users for each in figures.followers.values())
-    low, high = _bounds(sent, figures.share)
+    acted, units = figures.best + figures.explored_by_models, sum(each.units for each in figures.followers.values())
+    low, high = _bounds(acted, figures.share)
     exact = low <= figures.explored_by_models <= high
     found = (
-        f"{figures.explored_by_models:,} of {counted(sent, 'unit')} {agreeing(figures.explored_by_models, 'is')} "
+        f"{figures.explored_by_models:,} of {counted(acted, 'unit')} {agreeing(figures.explored_by_models, 'is')} "
         "explored"
     )
     sentences = [f"{found}; a share of {figures.share:g} explains {low:,.0f} to {high:,.0f}."]
     for policy, each in figures.followers.items():
-        low, high = _bounds(users, each.expected / users if users else 0.0)
-        if not low <= each.users <= high:
+        low, high = _bounds(units, each.expected / units if units else 0.0)
+        if not low <= each.units <= high:
             exact = False
             followed = (
-                f"{each.users:,} of {counted(users, 'unit')} {agreeing(each.users, 'follow')} the policy {policy}"
+                f"{each.units:,} of {counted(units, 'unit')} {agreeing(each.units, 'follow')} the policy {policy}"
             )
             sentences.append(f"{followed}; its share explains {low:,.0f} to {high:,.0f}.")
     return PlanVerdict(bool(exact), " ".join(sentences))
 
 
-def _bounds(users: int, share: float) -> tuple[float, float]:
+def _bounds(units: int, share: float) -> tuple[float, float]:
     """How many of the units a share may hit. Where their shares differ, the bounds of the mean share are wider."""
     from scipy.stats import binom
 
-    return binom.interval(1 - FALSE_ALARM, users, min(share, 1.0)) if users else (0.0, 0.0)
+    return binom.interval(1 - FALSE_ALARM, units, min(share, 1.0)) if units else (0.0, 0.0)
 
 
-def _exact(plan: ibis.Table, sent: ir.BooleanValue, drawn: ir.BooleanValue) -> ir.BooleanValue:
+def _exact(plan: ibis.Table, acted: ir.BooleanValue, drawn: ir.BooleanValue) -> ir.BooleanValue:
     """Which rows state the propensities that follow from what else they state; see `choices`."""
     shares, given = (
         {each: column[each] for each in POLICIES} for column in (plan.policy_shares, plan.policy_propensities)
@@ -138,7 +138,7 @@ def _exact(plan: ibis.Table, sent: ir.BooleanValue, drawn: ir.BooleanValue) -> i
     own_share, own_given = (_of_own_policy(plan, each) for each in (shares, given))
     candidates, share = ibis.greatest(plan.candidates, 1), plan.exploration_share
     best, other = 1 - share * (candidates - 1) / candidates, share / candidates
-    uniform = ibis.ifelse(sent, 1 / ibis.greatest(plan.offered, 1), 0.0)
+    uniform = ibis.ifelse(acted, 1 / ibis.greatest(plan.offered, 1), 0.0)
     mixed = sum((shares[each] * given[each] for each in POLICIES), start=ibis.literal(0.0, "float64"))
     # Where the draw hit the least risky candidate, its propensity is that one's.
     of_model = (own_given == best) | (drawn & (own_given == other))

@@ -36,7 +36,7 @@ class Scores:
     """What a model says of n units with N candidates, both in order of their ids."""
 
     probability: Floats  # (n, N)
-    sendable: Flags  # (n, N)
+    usable: Flags  # (n, N)
 
     @property
     def best(self) -> Integers:
@@ -47,12 +47,12 @@ class Scores:
     @property
     def candidates(self) -> Integers:
         """How many candidates may be used (n,)."""
-        count: Integers = self.sendable.sum(axis=1)
+        count: Integers = self.usable.sum(axis=1)
         return count
 
     def drawn(self, which: Integers) -> Integers:
         """Place of the `which`-th candidate that may be used (n,)."""
-        place: Integers = np.argmax(np.cumsum(self.sendable, axis=1) > which[:, None], axis=1)
+        place: Integers = np.argmax(np.cumsum(self.usable, axis=1) > which[:, None], axis=1)
         return place
 
 
@@ -60,25 +60,25 @@ class Scores:
 class Propensities:
     """Of every action with n units, given each policy: using each of N candidates (n, N), and none (n,)."""
 
-    sending: Mapping[Policy, Floats]
+    using: Mapping[Policy, Floats]
     withholding: Mapping[Policy, Floats]
 
-    def of_actions(self, email: Integers, withheld: Flags) -> dict[Policy, Floats]:
+    def of_actions(self, candidate: Integers, withheld: Flags) -> dict[Policy, Floats]:
         """Of one action per unit (n,), given each policy.
 
         Args:
-            email: place of the candidate that is used.
+            candidate: place of the candidate that is used.
             withheld: where none is used.
         """
-        row = np.arange(len(email))
+        row = np.arange(len(candidate))
         return {
-            policy: np.where(withheld, self.withholding[policy], self.sending[policy][row, email])
+            policy: np.where(withheld, self.withholding[policy], self.using[policy][row, candidate])
             for policy in POLICIES
         }
 
     def supported(self, shares: Mapping[Policy, Floats]) -> Integers:
         """How many candidates a unit might get (n,), where these are the shares of the policies."""
-        over_all = mixed({policy: share[:, None] for policy, share in shares.items()}, self.sending)
+        over_all = mixed({policy: share[:, None] for policy, share in shares.items()}, self.using)
         count: Integers = (over_all > 0).sum(axis=1)
         return count
 
@@ -90,14 +90,14 @@ def propensities(champion: Scores, challenger: Scores, *, share: float, generic:
         share: of the units that get something by a model's policy, for whom it draws.
         generic: place of the candidate that the generic policy uses.
     """
-    users, emails = champion.probability.shape
-    one, never = np.arange(emails) == generic, np.zeros(users)
+    units, candidates = champion.probability.shape
+    one, never = np.arange(candidates) == generic, np.zeros(units)
     return Propensities(
-        sending={
-            "generic": np.tile(one.astype(np.float64), (users, 1)),
-            "champion": _sending(champion, share),
-            "challenger": _sending(challenger, share),
-            "random": np.full((users, emails), 1 / emails),
+        using={
+            "generic": np.tile(one.astype(np.float64), (units, 1)),
+            "champion": _using(champion, share),
+            "challenger": _using(challenger, share),
+            "random": np.full((units, candidates), 1 / candidates),
         },
         withholding={
             "generic": never,
@@ -108,9 +108,9 @@ def propensities(champion: Scores, challenger: Scores, *, share: float, generic:
     )
 
 
-def _sending(scores: Scores, share: float) -> Floats:
+def _using(scores: Scores, share: float) -> Floats:
     """Of each candidate (n, N), by the policy of a model; 0 for all where none may be used."""
     candidates = scores.candidates
-    each = np.where(scores.sendable, propensity_of_other(candidates, share)[:, None], 0.0)
+    each = np.where(scores.usable, propensity_of_other(candidates, share)[:, None], 0.0)
     np.put_along_axis(each, scores.best[:, None], propensity_of_best(candidates, share)[:, None], axis=1)
     return np.where(candidates[:, None] > 0, each, 0.0)

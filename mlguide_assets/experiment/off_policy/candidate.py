@@ -148,11 +148,11 @@ def _probabilities(rows: pa.Table, said: pa.RecordBatch, decision: Decision) -> 
     shape = -1, len(candidates)
     place = np.searchsorted(units.reshape(shape)[:, 0], rows["unit_id"].to_numpy())
     risk = said["probability"].to_numpy().reshape(shape)[place]
-    sendable = pc.equal(said["decision"], act).to_numpy(zero_copy_only=False).reshape(shape)[place]
+    usable = pc.equal(said["decision"], act).to_numpy(zero_copy_only=False).reshape(shape)[place]
     withheld = pc.equal(rows["decision"], leave).to_numpy()
     action = rows["choice_id"].to_numpy()
     which = np.minimum(np.searchsorted(candidates, action), len(candidates) - 1)
-    scores, share = Scores(risk, sendable), float(rows["exploration_share"][0].as_py())
+    scores, share = Scores(risk, usable), float(rows["exploration_share"][0].as_py())
     own = propensities(scores, scores, share=share, generic=0).of_actions(which, withheld)[MODEL]
     known = withheld | (candidates[which] == action)
     return rows.filter(pa.array(known)), own[known]

@@ -1,4 +1,4 @@
-"""Which partition a send is in: days while a label of theirs may change, then months, then years.
+"""Which partition an event is in: days while a label of theirs may change, then months, then years.
 
 So the partitions of a table stay few, whether its history is fifty sparse years or one dense one, and a day that
 arrives touches small files only.
@@ -13,7 +13,7 @@ import ibis
 KEY = "_lake_partition"
 """The column that names the partition of a row, while rows of several are together. A source may have a `partition`."""
 UNDATED = "undated"
-"""The partition of sends without a delivery time. It sorts behind all dates."""
+"""The partition of events without a time. It sorts behind all dates."""
 
 _FIRST = date.min
 """Databases know times before the year 1; they are in its partition."""

@@ -1,7 +1,7 @@
 """Direction: what can only raise (or lower) the risk does not do the opposite, on average and row by row.
 
 The source is changed and features are recomputed by the code that trains and scores; a column changed by hand would
-contradict the columns that follow from the same sends.
+contradict the columns that follow from the same events.
 """
 
 from collections.abc import Iterator

@@ -197,7 +197,7 @@ def calibration_bins(
     Equal probabilities stay together, so that the order of the rows cannot matter: where they are many
     there are fewer bins, down to one for a constant prediction. The interval is Wilson's (1927), which
     stays inside [0, 1] and holds at low rates; it takes rows as independent, so it is somewhat narrow where
-    rows of one user are alike.
+    rows of one unit are alike.
     """
     truth, scores = checked(labels, probabilities)
     if not len(truth):

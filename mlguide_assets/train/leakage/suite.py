@@ -42,7 +42,7 @@ def leakage_alarms(
     matured = MaturedColumns.of(rows, names, problem)
     train = split_decisions(matured[decision.time].to_numpy(), problem).train
     limit, seed = problem.leakage.max_feature_auc, problem.evaluation.seed
-    history = history_of(tables, problem, drawn_units(tables, problem, problem.leakage.users, seed))
+    history = history_of(tables, problem, drawn_units(tables, problem, problem.leakage.units, seed))
     return (
         id_like_features(matured, features, decision, limit=MAX_NAMED_SHARE),
         features_too_good(matured.only(train), features, problem.label.column, limit=limit),

@@ -29,7 +29,7 @@ HARDLY_PENALISED = 1e6
 
 @dataclass(frozen=True)
 class BaseRate:
-    """Says the same to everyone: the share of unsubscribes in training."""
+    """Says the same to everyone: the share of positive outcomes in training."""
 
     rate: float
 
@@ -155,7 +155,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Scikit-learn in one thread, and without its warnings: what a user must know of the data, the contract says.
+    """Scikit-learn in one thread, and without its warnings: what its reader must know of the data, the contract says.
 
     With more threads, sums are taken in another order, and the last digits differ from machine to machine.
     """

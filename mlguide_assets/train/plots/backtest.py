@@ -11,7 +11,7 @@ from mlguide_assets.train.plots.drawing import INK, PALETTE, REFERENCE, new_axes
 def staleness_plot(staleness: Staleness) -> bytes:
     """Above, ROC AUC of the ageing model and of one retrained before each period; below, their paired difference.
 
-    The two intervals of ROC AUC are wide, for all sends of a period are easy or hard for both models; whether they
+    The two intervals of ROC AUC are wide, for all decisions of a period are easy or hard for both models; whether they
     differ is seen below.
     """
     from matplotlib.gridspec import GridSpec

@@ -1,7 +1,7 @@
 """What a model learned from and said, as the reference that later days are compared with.
 
 The reference is the test window, as it was scored by the holdout model, which had not seen it: what the model says of
-new sends must look like this, and not like what it says of rows that it has learned.
+new decisions must look like this, and not like what it says of rows that it has learned.
 """
 
 import math
@@ -27,7 +27,7 @@ PROBABILITY = "probability"
 _WINDOW, _EARLY = "_window", "first half"
 VARIATION_WINDOWS = 14
 """The last days of the reference. Compared with its other days, they show the usual variation of one day, since rows
-share users and a day is of one weekday; compared with its first half, how far a column that only grows has moved.
+share units and a day is of one weekday; compared with its first half, how far a column that only grows has moved.
 Where a day has fewer rows than a test of drift takes, these are windows of so many days that will be tested together,
 as many as half of the reference holds."""
 

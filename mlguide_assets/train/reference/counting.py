@@ -68,7 +68,7 @@ def _comparable(rows: ibis.Table, profile: Profile) -> _Comparable:
 def inflation(profile: Profile, windows: Sequence[WindowCounts], *, within: bool = False) -> dict[str, float]:
     """Design effect of every column: how much larger its chi-square usually is than independent rows would make it.
 
-    Rows share users and days, so windows differ by more than the chance of independent rows. This is estimated
+    Rows share units and days, so windows differ by more than the chance of independent rows. This is estimated
     from historical windows, of the length that will be tested, in which nothing happened; see `design_effect`.
     The more there are, the sharper the verdict: with ten windows of ten degrees it is 1.2 times the mean.
 

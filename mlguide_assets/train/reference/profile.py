@@ -24,7 +24,7 @@ class ColumnProfile:
 
     `importance` is the column's share of the model's importance, in [0, 1]. `inflation` is the design effect of
     the chi-square statistic, see `counting.inflation`: 1 where rows are independent. `trend` is what adds to it where
-    a window lies `Profile.lag_days` later, since the column moves on by itself, as counts of past sends do. `costs` is
+    a window lies `Profile.lag_days` later, since the column moves on by itself, as counts of past events do. `costs` is
     the mean cost of a decision in each bin, see `costing`; empty in bundles that were exported before there was one.
     """
 

@@ -156,7 +156,7 @@ def test_figures_count_users_and_price_what_is_drawn() -> None:
     )
     figures = plan_figures(ibis.memtable(plan), PROBLEM)
     assert (figures.best, figures.explored, figures.withheld, figures.inexact) == (1, 2, 1, 0)
-    assert figures.followers["champion"].users == 4
+    assert figures.followers["champion"].units == 4
     assert figures.expected_lost_best == pytest.approx(0.01)
     assert figures.expected_lost_explore == pytest.approx(0.05)
     assert figures.exploration_cost == pytest.approx(0.02 * 12)
@@ -204,5 +204,5 @@ def test_a_policy_that_another_share_of_the_users_follows_is_noticed() -> None:
 def test_an_empty_plan_is_exact_and_costs_nothing() -> None:
     figures = plan_figures(ibis.memtable(PLAN.empty_table()), PROBLEM)
     assert (figures.explored, figures.exploration_cost, figures.share_explored) == (0, 0, 0)
-    assert figures.followers["champion"].users == 0
+    assert figures.followers["champion"].units == 0
     assert check_plan(figures).exact

@@ -100,13 +100,13 @@ def test_each_policy_does_what_it_says() -> None:
     by = dict(iter(planned.groupby("policy")))
     assert set(by["generic"].choice) == {"fixed"}
     assert set(by["random"].choice) == {"explore"}
-    for policy, best, sendable, version, risks in (
+    for policy, best, usable, version, risks in (
         ("champion", 1, {1, 2, 3, 5}, "7", RISKS),
         ("challenger", 2, {2, 3, 4}, "8", OTHER_RISKS),
     ):
         rows = by[policy]
         assert set(rows[rows.choice == "best"].email_id) == {best}
-        assert set(rows[rows.choice == "explore"].email_id) == sendable
+        assert set(rows[rows.choice == "explore"].email_id) == usable
         assert within_chance((rows.choice == "explore").sum(), len(rows), SHARE)
         assert set(rows.model_version) == {version}
         assert set(rows.best_probability) == {min(risks)}

@@ -46,7 +46,7 @@ def test_a_version_that_was_weighted_by_plans_is_made_again(home: Home, sends: p
     lake = filled(Lake(home.lake(WEIGHING.key)), sends)
     lineage = lineage_of(lake, WEIGHING)
     candidate = train_candidate(lake.read("send_features"), WEIGHING, plans=plans_of(lake, lineage, WEIGHING))
-    assert candidate.facts["planned_sends"] > 500
+    assert candidate.facts["planned_decisions"] > 500
     version = registered(home, candidate, lineage, home.candidates(WEIGHING.key) / lineage.id)
     keep_inputs(lake, WEIGHING, version, lineage.to_json())
 
