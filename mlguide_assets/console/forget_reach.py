@@ -104,6 +104,5 @@ def _same_key(lake: Lake, entity: Entity, key: Key) -> Key | None:
 
 def _has_numbers(lake: Lake, entity: Entity) -> bool:
     """Whether the ids in the tables are whole numbers."""
-    tables = [(entity.table, entity.key), *entity.named.items()]
-    kinds = [lake.read(name).schema()[key].to_pyarrow() for name, key in tables if name and key and lake.exists(name)]
+    kinds = [lake.read(name).schema()[key].to_pyarrow() for name, key in entity.places if lake.exists(name)]
     return any(pa.types.is_integer(kind) for kind in kinds)

@@ -58,6 +58,16 @@ class Entity:
         return next((name for name in names if name in known), None)
 
     @property
+    def places(self) -> tuple[tuple[TableName, str], ...]:
+        """Where its ids stand in the source, as table and column: its own table first, then those that name it.
+
+        >>> Entity("card", "card_id", "cards", "id", {"payments": "card"}).places
+        (('cards', 'id'), ('payments', 'card'))
+        """
+        own = ((self.table, self.key),) if self.table and self.key else ()
+        return (*own, *self.named.items())
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All that its ids are called but the key of its own table."""
         return tuple(dict.fromkeys((self.column, *self.named.values())))

@@ -36,14 +36,8 @@ def _may_be_same(own: ibis.Table, other: ibis.Table | None, has_table: bool, key
 
 def _ids(lake: Lake, entities: Iterable[Entity]) -> ibis.Table | None:
     """The ids of entities as texts: those of their tables, or of entities without one those that events name."""
-    columns = [
-        column for each in entities for column in ([(each.table, each.key)] if each.table else each.named.items())
-    ]
-    found = [
-        lake.read(table).select(id=ibis._[name].cast("string"))
-        for table, name in columns
-        if table and lake.exists(table)
-    ]
+    places = [place for each in entities for place in (each.places[:1] if each.table else each.places)]
+    found = [lake.read(table).select(id=ibis._[name].cast("string")) for table, name in places if lake.exists(table)]
     if not found:
         return None
     ids = ibis.union(*found) if len(found) > 1 else found[0]

@@ -6,7 +6,7 @@ nothing: `account` of a shop and `account` of a forum may have the same ids, and
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,7 @@ def columns_of(problem: Problem, entity: Entity) -> frozenset[Column]:
     [('user_emails', 'user_id'), ('user_profiles', 'id')]
     """
     source = _address(problem.source)
-    own: Mapping[str, str] = {entity.table: entity.key} if entity.table and entity.key else {}
-    return frozenset(_column(source, name, problem.tables[name], key) for name, key in {**own, **entity.named}.items())
+    return frozenset(_column(source, name, problem.tables[name], key) for name, key in entity.places)
 
 
 def _column(source: str, name: str, table: SourceTable, key: str) -> Column:

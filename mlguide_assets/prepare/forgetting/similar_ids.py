@@ -25,10 +25,10 @@ def ids_around(lake: Lake, entity: Entity, key: Key) -> frozenset[str]:
 
 def _ids_in(lake: Lake, entity: Entity) -> Iterator["StringColumn"]:
     """The ids of an entity in the tables of the source: of the rows that were read, and of those that were rejected."""
-    for table, key in ((entity.table, entity.key), *entity.named.items()):
-        if table and key and lake.exists(table) and key in (rows := lake.read(table)).columns:
+    for table, key in entity.places:
+        if lake.exists(table) and key in (rows := lake.read(table)).columns:
             yield rows[key].cast("string")
-        if table and key and lake.exists(QUARANTINED):
+        if lake.exists(QUARANTINED):
             rows = lake.read(QUARANTINED)
             rejected = rows.filter(rows["table"] == table)
             yield rejected["row"].re_extract(rf"(?:^|; ){re.escape(key)}=([^;]*)", 1)
