@@ -65,9 +65,11 @@ def _print(problem: Problem, found: Check) -> None:
 def _decided(problem: Problem, decisions: Decisions) -> list[str]:
     known = decisions.known
     share = decisions.positives / known
+    never = f", {decisions.without:,} {agreeing(decisions.without, 'has')} none" if decisions.without else ""
     return [
         f"decisions  {decisions.rows:,}, one per {problem.predict.each}, {decisions.first:%Y-%m-%d} to "
-        f"{decisions.last:%Y-%m-%d}; {decisions.waiting:,} {agreeing(decisions.waiting, 'wait')} for their outcome",
+        f"{decisions.last:%Y-%m-%d}; {decisions.waiting:,} {agreeing(decisions.waiting, 'wait')} for their outcome"
+        f"{never}",
         f"positives  {decisions.positives:,} of {known:,} ({share:.1%})",
         f"split      {decisions.train:,} to train on ({decisions.train_positives:,} positive), {decisions.test:,} to "
         f"test on from {decisions.test_from:%Y-%m-%d} on ({decisions.test_positives:,} positive)",
@@ -92,6 +94,7 @@ def _values(problem: Problem, found: Check) -> dict[str, Any]:
         else {
             "rows": decisions.rows,
             "waiting": decisions.waiting,
+            "without_outcome": decisions.without,
             "positives": decisions.positives,
             "first_day": f"{decisions.first:%Y-%m-%d}",
             "last_day": f"{decisions.last:%Y-%m-%d}",

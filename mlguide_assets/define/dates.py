@@ -1,9 +1,12 @@
 """How a column writes its times, as a problem file says it: a `strptime` pattern, or a count since 1970."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 _SOME_DAY = datetime(2024, 5, 17, 22, 41, 39)
 
+_YEARS_SINCE_1970 = range(10, 130)
+"""Numbers that count from 1970 are recognised where they are of 1980 to 2099: units do not overlap there."""
 SINCE_1970 = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Formats of numbers that count from 1970-01-01 UTC, and how many microseconds one of them is."""
 
@@ -29,6 +32,20 @@ def parse_format(value: object) -> str:
             f"{', '.join(SINCE_1970)}"
         )
     return text
+
+
+def format_since_1970(numbers: Iterable[float]) -> str | None:
+    """The format of numbers all of which would be times of our days, counted from 1970; None where none is.
+
+    >>> format_since_1970([789652009, 1476640644]), format_since_1970([1476640644000]), format_since_1970([20240131])
+    ('epoch_s', 'epoch_ms', None)
+    """
+    given = list(numbers)
+    for format, of_a_second in SINCE_1970.items():
+        year = 365.2425 * 86_400 * 1_000_000 / of_a_second
+        if given and all(_YEARS_SINCE_1970.start * year <= each < _YEARS_SINCE_1970.stop * year for each in given):
+            return format
+    return None
 
 
 def formats_that_read(texts: list[str]) -> list[str]:

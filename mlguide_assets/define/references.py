@@ -4,10 +4,11 @@ import difflib
 from collections.abc import Iterable
 
 from mlguide_assets.define.decision import TAKEN, decision_of
+from mlguide_assets.define.entity_features import UNFEATURED
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
-from mlguide_assets.english import duration
+from mlguide_assets.english import duration, with_article
 
 
 def check_references(schema: Schema, predict: Predict, features: Features) -> None:
@@ -25,6 +26,7 @@ def check_references(schema: Schema, predict: Predict, features: Features) -> No
     if features.automatic:
         for noun in features.automatic.parents:
             _one_of("features.automatic.parents", "an entity", noun, schema.entities)
+            _check_by(schema, tuple(nouns), "features.automatic.parents", noun, predict)
 
 
 def _check_case(schema: Schema) -> None:
@@ -79,6 +81,18 @@ def _check_predict(schema: Schema, predict: Predict) -> None:
         _one_of("predict.known", f"a column of {event.event}", name, event.columns)
         if name == predict.label.column:
             raise ValueError(f"predict.known: {name!r} is the label, which is not known when it happens; leave it out")
+        if event.columns[name].kind in UNFEATURED:
+            raise ValueError(f"predict.known: {name!r} is {_never(event, name)}; leave it out")
+
+
+def _never(event: EventTable, column: str) -> str:
+    """Why a column of an event is no feature as it is, and what is instead."""
+    if event.columns[column].kind == "time":
+        return "a time, which grows with the calendar; features.declared knows calendar and age"
+    noun = next((noun for noun, name in event.of.items() if name == column), None)
+    if noun is None:
+        return "an id, which a model would learn by heart"
+    return f"the id of {with_article(noun)}, which a model would learn by heart: its past becomes features instead"
 
 
 def _check_label(event: EventTable, label: ColumnLabel) -> None:
@@ -161,17 +175,29 @@ def _check_declaration(
     if declared.labelled and event.event != predict.each:
         raise ValueError(f"{place}.labelled: only {predict.each} has an outcome, not {event.event}; leave it out")
     _one_of(f"{place}.by", f"an entity of {event.event}", str(declared.by), event.of)
+    _check_by(schema, nouns, f"{place}.by", str(declared.by), predict)
     if declared.column is not None:
         _one_of(f"{place}.{operator}", f"a column of {event.event}", declared.column, event.columns)
         _refuse_label(place, declared.column, event, predict)
         numeric = event.columns[declared.column].kind in ("number", "integer", "flag")
         if operator in ("sum", "mean", "min", "max") and not numeric:
             raise ValueError(f"{place}.{operator}: {declared.column!r} is no number; its kind is not number or flag")
+        if operator == "last" and event.columns[declared.column].kind in UNFEATURED:
+            raise ValueError(f"{place}.last: {declared.column!r} is {_never(event, declared.column)}")
     _check_where(schema, f"{place}.where", event, declared.where)
     for column in declared.where:
         _refuse_label(f"{place}.where", column, event, predict)
     if declared.split is not None:
         _check_split(schema, place, declared.split, event)
+
+
+def _check_by(schema: Schema, nouns: tuple[str, ...], place: str, by: str, predict: Predict) -> None:
+    """A feature is by an entity of the decision, or by one that an event of the decision's entity names."""
+    if by in nouns:
+        return
+    named = [] if isinstance(predict, PredictEvent) else [each.of for each in schema.event_tables.values()]
+    if not any({by, predict.each} <= of.keys() for of in named):
+        raise ValueError(f"{place}: {by!r} is not an entity of the decision; there is {', '.join(nouns)}")
 
 
 def _refuse_label(place: str, column: str, event: EventTable, predict: Predict) -> None:

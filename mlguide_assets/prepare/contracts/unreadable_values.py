@@ -5,7 +5,10 @@ Plain text in, plain text out. How values are read: `sources/spellings.py` and `
 
 import re
 
+from mlguide_assets.define.dates import format_since_1970
 from mlguide_assets.define.schema import EntityTable, EventTable
+
+_FORMATS = {"seconds": "epoch_s", "milliseconds": "epoch_ms", "microseconds": "epoch_us"}
 
 
 def cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
@@ -69,16 +72,20 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
 def cause_of_time(column: str, text: str) -> str:
     """Why a text is not a time, and what to write instead."""
     shown = repr(text[:40])
-    for digits, unit, format in (
-        (10, "seconds", "epoch_s"),
-        (13, "milliseconds", "epoch_ms"),
-        (16, "microseconds", "epoch_us"),
-        (19, "nanoseconds", None),
-    ):
-        if re.fullmatch(rf"\d{{{digits}}}(\.\d+)?(e[+-]?\d+)?", text):
-            advice = f"state format: {format} for the column in the problem file, or " if format else ""
-            return (
-                f"{column} must be a time, and {shown} looks like {unit} since 1970; {advice}write 2024-01-31 10:00:00 "
-                f"(UTC)"
-            )
+    if unit := _unit_since_1970(text):
+        advice = f"state format: {_FORMATS[unit]} for the column in the problem file, or " if unit in _FORMATS else ""
+        return (
+            f"{column} must be a time, and {shown} looks like {unit} since 1970; {advice}write 2024-01-31 10:00:00 "
+            f"(UTC)"
+        )
     return f"{column} must be a time, and {shown} is none; write it as 2024-01-31 10:00:00, in UTC or with its offset"
+
+
+def _unit_since_1970(text: str) -> str | None:
+    if not re.fullmatch(r"\d+(\.\d+)?(e[+-]?\d+)?", text):
+        return None
+    number = float(text)
+    if format_since_1970([number / 1_000]) == _FORMATS["microseconds"]:
+        return "nanoseconds"
+    format = format_since_1970([number])
+    return next((unit for unit, each in _FORMATS.items() if each == format), None)

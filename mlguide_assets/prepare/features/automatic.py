@@ -16,7 +16,7 @@ from typing import Any
 from mlguide_assets.define.features import Automatic, Declaration
 from mlguide_assets.define.prediction import PredictEntity, PredictEvent
 from mlguide_assets.define.schema import ColumnKind, EventTable
-from mlguide_assets.prepare.features.catalogue import Declared, nouns_of, parent_events
+from mlguide_assets.prepare.features.catalogue import Declared, nouns_of
 
 NUMBERS: tuple[ColumnKind, ...] = ("number", "integer", "flag")
 LAST = 3
@@ -107,8 +107,6 @@ def pasts_of(problem: Declared, automatic: Automatic) -> Iterator[Past]:
     """The pasts that are looked at: of the decision's entities, then of their parents."""
     own = nouns_of(problem)
     parents = [noun for noun in automatic.parents if noun not in own]
-    for parent in parents:
-        parent_events(problem, parent)
     for noun in (*own, *parents):
         for event in problem.schema.event_tables.values():
             if noun in event.of:

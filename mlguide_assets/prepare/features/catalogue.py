@@ -12,9 +12,10 @@ from mlguide_assets.define.conditions import kind_of
 from mlguide_assets.define.decision import decision_of
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
-from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
+from mlguide_assets.define.prediction import Predict, PredictEvent
 from mlguide_assets.define.schema import ColumnKind, Schema, TableName
 from mlguide_assets.english import plural
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.wording import CALENDAR, comparison_in_words, nth_newest, span_in_words
 
 Kind = Literal["number", "category", "text"]
@@ -45,7 +46,7 @@ class Declared(Protocol):
     def contracts(self) -> Sequence[Any]: ...
 
 
-class UnresolvedFeatureError(ValueError):
+class UnresolvedFeatureError(InputError):
     """A declaration that cannot be compiled: what is missing, and what to write."""
 
 
@@ -81,7 +82,7 @@ def features_of(problem: Declared) -> tuple[Feature, ...]:
     """All features of a problem, in the order of their columns.
 
     Raises:
-        UnresolvedFeatureError: a declaration names what the problem does not have.
+        UnresolvedFeatureError: two have one name, or the values of a `split` are not known yet.
     """
     features = (*_entity_columns(problem), *_known_columns(problem), *_declared(problem))
     times = Counter(feature.name.lower() for feature in features)
@@ -111,17 +112,10 @@ def parent_events(problem: Declared, noun: str) -> tuple[str, str, list[str]]:
 
     Returns:
         noun of the entity, noun of the parent, events in the order of the file.
-
-    Raises:
-        UnresolvedFeatureError: no event does.
     """
-    if isinstance(problem.predict, PredictEntity):
-        child = problem.predict.each
-        events = [table.event for table in problem.schema.event_tables.values() if {child, noun} <= table.of.keys()]
-        if events:
-            return child, noun, events
-    own = ", ".join(nouns_of(problem))
-    raise UnresolvedFeatureError(f"features.declared: by: {noun!r} is not an entity of the decision ({own})")
+    child = problem.predict.each
+    events = [table.event for table in problem.schema.event_tables.values() if {child, noun} <= table.of.keys()]
+    return child, noun, events
 
 
 def time_column(problem: Declared) -> str:
@@ -144,18 +138,13 @@ def _known_columns(problem: Declared) -> Iterator[Feature]:
         return
     event = problem.schema.event(problem.predict.each)
     for name in problem.predict.known:
-        column = event.columns.get(name)
-        if column is None or column.kind in UNFEATURED or name == problem.predict.label.column:
-            raise UnresolvedFeatureError(
-                f"predict.known: {name!r} must be a column of {event.event} that is no id, time or label"
-            )
+        column = event.columns[name]
         text = column.description or f"{name} of the {event.event}."
         yield Feature(name, _KINDS[column.kind], "known", text, None, name)
 
 
 def _declared(problem: Declared) -> Iterator[Feature]:
     for name, declaration in problem.features.declared.items():
-        _check(name, declaration, problem)
         if declaration.split is None:
             yield _feature(name, declaration, None, problem)
             continue
@@ -169,53 +158,6 @@ def event_of(declaration: Declaration, problem: Declared) -> str:
     if declaration.operator == "rate":
         return problem.predict.each
     return declaration.operand.partition(".")[0]
-
-
-def _check(name: str, declaration: Declaration, problem: Declared) -> None:
-    """What the declaration names exists.
-
-    Raises:
-        UnresolvedFeatureError
-    """
-
-    def refuse(reason: str) -> UnresolvedFeatureError:
-        return UnresolvedFeatureError(f"features.declared.{name}: {reason}")
-
-    schema, operator = problem.schema, declaration.operator
-    if operator == "calendar":
-        return
-    if operator == "age":
-        noun, _, column = declaration.operand.partition(".")
-        table = schema.entity(noun)
-        if noun not in nouns_of(problem) or table is None:
-            raise refuse(f"age: {noun!r} is not a declared entity of the decision ({', '.join(nouns_of(problem))})")
-        if (column or table.known_from) not in table.of_kind("time"):
-            raise refuse(f"age: {noun} needs known_from, or write age: {noun}.<column of times>")
-        return
-    labels = isinstance(problem.predict, PredictEvent)
-    if (operator == "rate" or declaration.labelled) and not labels:
-        raise refuse("outcomes are known where predict.each is an event; use count and share with where")
-    event_noun = event_of(declaration, problem)
-    if event_noun not in schema.events:
-        raise refuse(f"{event_noun!r} is not an event ({', '.join(schema.events)})")
-    event = schema.event(event_noun)
-    if declaration.labelled and event_noun != problem.predict.each:
-        raise refuse(f"labelled: outcomes are those of {problem.predict.each!r}, not of {event_noun!r}")
-    if declaration.by not in event.of:
-        raise refuse(f"by: {declaration.by!r} is not an entity of {event_noun} ({', '.join(event.of)})")
-    if declaration.by not in nouns_of(problem):
-        parent_events(problem, str(declaration.by))
-    if declaration.column is not None:
-        kind = kind_of(event, declaration.column, schema)
-        if kind is None or (operator in ("sum", "mean", "min", "max") and kind not in ("number", "integer", "flag")):
-            numbers = ", ".join(event.of_kind("number", "integer", "flag")) or "none"
-            raise refuse(f"{operator}: {declaration.column!r} is not a suitable column of {event_noun}: {numbers}")
-        if operator == "last" and kind in UNFEATURED:
-            raise refuse(f"last: {declaration.column!r} is an id or a time, which is never a feature")
-    paths = [*declaration.where, *([declaration.split] if declaration.split else [])]
-    for path in paths:
-        if kind_of(event, path, schema) is None:
-            raise refuse(f"{path!r} is not a column of {event_noun} or of an entity that it names")
 
 
 def split_values(name: str, declaration: Declaration, problem: Declared) -> tuple[str, ...]:

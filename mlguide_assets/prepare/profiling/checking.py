@@ -31,7 +31,7 @@ from mlguide_assets.prepare.features.building import (
 )
 from mlguide_assets.prepare.profiling.conditions import values_not_found
 from mlguide_assets.prepare.profiling.feature_list import ListedFeature, automatic_of
-from mlguide_assets.prepare.profiling.growing import growing_columns
+from mlguide_assets.prepare.profiling.known_columns import growing_columns, naming_columns
 from mlguide_assets.prepare.sources.reading import read_source
 
 NOT_READ = " not read, since the problem file does not list them"
@@ -50,15 +50,18 @@ class Decisions:
     Attributes:
         rows: decisions until the data's clock.
         waiting: those whose outcome is not known yet.
+        without: those whose outcome should be known by now, and is not.
         positives: of the others, those with the positive outcome.
         train, test: those with a known outcome to train on, and to test on.
         train_positives, test_positives: the positive ones among them.
         test_from: the first instant of the test window.
         growing: known numbers whose newest values are none that a model has learned from.
+        naming: known columns that have a value of their own for each decision.
     """
 
     rows: int
     waiting: int
+    without: int
     positives: int
     first: datetime
     last: datetime
@@ -68,11 +71,12 @@ class Decisions:
     test_positives: int
     test_from: datetime
     growing: tuple[str, ...] = ()
+    naming: tuple[str, ...] = ()
 
     @property
     def known(self) -> int:
         """Those whose outcome is known."""
-        return self.rows - self.waiting
+        return self.rows - self.waiting - self.without
 
     @property
     def has_both_outcomes(self) -> bool:
@@ -271,7 +275,18 @@ def _one_outcome(problem: Problem, decisions: Decisions | None) -> list[str]:
 def _refused(problem: Problem, decisions: Decisions) -> str | None:
     """What training would say of a side that has too few of either outcome."""
     training = too_few("The training window", decisions.train, decisions.train_positives, problem.decision)
-    return training or too_few("The test window", decisions.test, decisions.test_positives, problem.decision)
+    test = too_few("The test window", decisions.test, decisions.test_positives, problem.decision)
+    return training or test or _naming(problem, decisions)
+
+
+def _naming(problem: Problem, decisions: Decisions) -> str | None:
+    """What the leakage alarm would say of known columns."""
+    if not decisions.naming:
+        return None
+    return (
+        f"predict.known: {decisions.naming[0]} has a value of its own for each {problem.predict.each}: a model would "
+        f"learn them by heart, and the leakage alarm would stop the run; leave it out, or make it coarser."
+    )
 
 
 def _growing(decisions: Decisions | None) -> list[str]:
@@ -305,6 +320,7 @@ def _decisions(problem: Problem, tables: Tables, rows: ibis.Table) -> Decisions:
     found = rows.aggregate(
         rows=rows.count(),
         known=rows[label].count(),
+        without=(rows[label].isnull() & (rows[MATURED_AT] <= ibis.timestamp(clock))).sum(),
         positives=(rows[label] == 1).sum(),
         first=rows[at].min(),
         last=rows[at].max(),
@@ -335,8 +351,10 @@ def _decisions(problem: Problem, tables: Tables, rows: ibis.Table) -> Decisions:
             f"No decision is left to {side} {start:%Y-%m-%d}: add history, or change evaluation.test_share or "
             f"test_from."
         )
+    without = int(all_["without"] or 0)
     return Decisions(
-        int(all_["rows"]), int(all_["rows"] - all_["known"]), int(all_["positives"] or 0), all_["first"], all_["last"],
+        int(all_["rows"]), int(all_["rows"] - all_["known"]) - without, without, int(all_["positives"] or 0),
+        all_["first"], all_["last"],
         parted["train"], parted["test"], parted["train_positives"], parted["test_positives"], start,
-        growing_columns(problem, rows, start),
+        growing_columns(problem, rows, start), naming_columns(problem, rows, int(all_["rows"])),
     )  # fmt: skip

@@ -34,6 +34,7 @@ class ColumnProfile:
         filled: rows with a value.
         distinct: how many values there are; exact up to `FEW`, else within some per cent.
         values: up to `FEW` of them as text, the most frequent first, with the rows that have each.
+        whole: whether numbers have no fraction.
         lowest, highest: of numbers and times.
     """
 
@@ -47,6 +48,7 @@ class ColumnProfile:
     doubt: str = ""
     usable: bool = True
     zoned: bool = False
+    whole: bool = False
     wrong: int = 0
     values: tuple[tuple[str, int], ...] = ()
     lowest: Any = None
@@ -127,7 +129,7 @@ def _profile(
     length = sum(map(len, examples)) // max(len(examples), 1)
     return ColumnProfile(
         name, table.rows, filled, distinct, guess.kind, guess.format, guess.remark, guess.doubt, guess.usable,
-        guess.zoned, guess.wrong, values if distinct <= FEW else (), lowest, highest, length,
+        guess.zoned, guess.whole, guess.wrong, values if distinct <= FEW else (), lowest, highest, length,
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from mlguide_assets.prepare.sources.names import plain
 
 MOST_EMPTY = 0.95
 """A column that is emptier says too little."""
+FEWEST_NUMBERED = 100
+"""Of fewer rows, whole numbers may all differ by chance."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,16 @@ def columns_of(
             left_out.append((column.name, column.remark))
         elif column.filled < (1 - MOST_EMPTY) * column.rows and column.name not in used:
             left_out.append((column.name, f"empty in {share_of(column.rows - column.filled, column.rows)} of the rows"))
+        elif column.name not in used and _numbers_rows(profile, column):
+            left_out.append((column.name, "a number of its own in every row"))
         elif column.name not in used or needs_line(column):
             lines.append(Line(file_name(column.name), _value(column, used), _comment(column, remark)))
     return lines, left_out
+
+
+def _numbers_rows(profile: TableProfile, column: ColumnProfile) -> bool:
+    """Whether a model would learn the rows of a table by heart from whole numbers, each of which occurs once."""
+    return column.whole and column.name in profile.unique and column.rows >= FEWEST_NUMBERED
 
 
 def needs_line(column: ColumnProfile) -> bool:

@@ -3,7 +3,7 @@
 import ibis
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
-from mlguide_assets.prepare.profiling.nouns import word_set, words
+from mlguide_assets.prepare.profiling.nouns import singular, word_set, words
 
 _HAPPENED = word_set("at date time timestamp datetime when day occurred event happened ts dt")
 _WRITTEN = word_set("loaded inserted ingested written recorded synced received etl imported known extracted")
@@ -13,6 +13,7 @@ _LATER = word_set(
     "completed finished estimated expected planned scheduled fp1 fp2 fp3 approved processed last next to thru through"
 )
 _NEVER = word_set("dob birth birthday birthdate born")
+_COUNTED = ("year", "month", "week", "day", "hour")
 _BEGAN = word_set(
     "created joined signup signed registered registration opened since started start begin added first enrolled "
     "launched introduced activated onboarded issued established hired known_from"
@@ -28,6 +29,27 @@ def when_it_happened(profile: TableProfile) -> ColumnProfile | None:
     ]
     order = list(profile.columns)
     return max(likely, key=lambda column: (_fits(column), column.filled, -order.index(column.name)), default=None)
+
+
+def why_no_time(profile: TableProfile) -> str:
+    """Why no column says when the rows of a table happened, and what would."""
+    numbers = {
+        word: column.name
+        for column in profile.columns.values()
+        if column.kind in ("number", "integer", "category")
+        for word in map(singular, words(column.name))
+        if word in _COUNTED
+    }
+    if {"year", "month"} <= numbers.keys():
+        *parts, last = (numbers[word] for word in _COUNTED if word in numbers)
+        together = f"{', '.join(parts)} and {last} say together when its rows happened"
+        return f"{together}: write them as one column, such as 2024-01-31 10:00"
+    if numbers.keys() == {"year"}:
+        return f"{numbers['year']} is no day: write the one by which a row is known, such as 2024-12-31"
+    if numbers:
+        first = next(iter(numbers.values()))
+        return f"{first} counts from a day that it does not say: write it as a date, such as 2024-01-31"
+    return "no column says when its rows happened"
 
 
 def _fits(column: ColumnProfile) -> int:

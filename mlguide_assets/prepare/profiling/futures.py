@@ -13,6 +13,7 @@ from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_las
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome
 from mlguide_assets.prepare.profiling.roles import Source
+from mlguide_assets.prepare.profiling.tables import FEWEST_UNITS
 
 _SPANS = (30, 90, 7, 365)
 FEWEST_DAYS = 14
@@ -145,7 +146,9 @@ def _no_event(table: DraftTable, noun: str, share: Share, last: datetime, span: 
     predict = _predict(noun, span, table.noun, share.days, table.noun, at_most=0)
     evidence = f"no {table.noun} {_so_it_was(share, share.silent, noun, last)}"
     breadth = math.log10(table.rows) + len(table.of) + 0.2 * len(table.columns)
-    score = (60 if is_person(noun) else 35) + breadth - (0 if sensible else 100)
+    # Of a handful at a time, what becomes of each event says more.
+    few = 45 if share.active < FEWEST_UNITS else 0
+    score = (60 if is_person(noun) else 35) + breadth - (0 if sensible else 100) - few
     return Candidate(predict, evidence, score, table.name)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.dates import formats_that_read
+from mlguide_assets.define.dates import format_since_1970, formats_that_read
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, word_set, words
@@ -40,6 +40,7 @@ class Guess:
         fallback: what to say of the text that remains.
         usable: whether a problem file can use the column.
         zoned: whether times carry their zone.
+        whole: whether numbers have no fraction.
         wrong: values that do not read as the kind.
     """
 
@@ -52,6 +53,7 @@ class Guess:
     fallback: str = ""
     usable: bool = True
     zoned: bool = False
+    whole: bool = False
     wrong: int = 0
 
     def but(self, **changes: Any) -> "Guess":
@@ -107,7 +109,7 @@ def _of_whole_numbers(name: str, examples: list[str], distinct: int, filled: int
         return Guess("flag")
     if distinct <= MOST_CATEGORIES and _CODED & set(words(name)):
         return Guess("category", doubt="or number")
-    return Guess("number")
+    return Guess("number", whole=True)
 
 
 def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Guess:
@@ -205,12 +207,11 @@ def _as_dates(examples: list[str]) -> Guess | None:
 
 
 def _as_epoch(name: str, examples: list[str]) -> Guess | None:
-    """Numbers that count from 1970, all of one unit: since 2001 they begin with a 1 and have as many digits."""
-    if not _TIMED & set(words(name)):
+    """Whole numbers that count from 1970, in a column that is called as times are."""
+    if not _TIMED & set(words(name)) or not all(re.fullmatch(r"\d{1,18}", text) for text in examples):
         return None
-    for format, digits in (("epoch_s", 10), ("epoch_ms", 13), ("epoch_us", 16)):
-        if all(re.fullmatch(rf"1\d{{{digits - 1}}}", text) for text in examples):
-            return Guess("time", format=format, confirm=True, zoned=True, fallback="mostly counts from 1970")
+    if format := format_since_1970(map(int, examples)):
+        return Guess("time", format=format, confirm=True, zoned=True, fallback="mostly counts from 1970")
     return None
 
 

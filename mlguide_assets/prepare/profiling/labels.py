@@ -1,4 +1,4 @@
-"""What could be predicted: a column of an event with two values, a number of it that becomes large or small, or
+"""What could be predicted: a column of an event with a few values, a number of it that becomes large or small, or
 which events an entity has in its future."""
 
 import math
@@ -11,9 +11,13 @@ from mlguide_assets.prepare.profiling.columns import ColumnProfile
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits
-from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, words
+from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
+
+MOST_STATES = 12
+"""A column with more values says what a thing is like, not what became of it."""
+_STATES = word_set("status result effect severity disposition resolution verdict decision reaction")
 
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:
@@ -22,7 +26,12 @@ def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate
     found = [
         candidate
         for table in events
-        for candidate in (*_columns(source, table), *limits(source, table), *futures(source, table, tables))
+        for candidate in (
+            *_columns(source, table),
+            *_states(source, table),
+            *limits(source, table),
+            *futures(source, table, tables),
+        )
     ]
     likely = [each for each in found if each.score > 0] or found
     return sorted(likely, key=lambda each: -each.score)
@@ -47,6 +56,35 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         score = _likeness(column) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
         yield Candidate(predict, evidence, score + math.log10(table.rows), table.name, column.name, why)
+
+
+def _states(source: Source, table: DraftTable) -> Iterator[Candidate]:
+    """Columns of several values, such as the status of an order: one value is the outcome, the others are not.
+
+    Columns that are not called as outcomes are, and have no value that is, come after everything else.
+    """
+    for column in table.profile.columns.values():
+        few = 2 < column.distinct <= MOST_STATES and column.kind == "category"
+        if not few or column.name in table.of.values():
+            continue
+        rarer = [(value, rows) for value, rows in column.values[1:] if rows >= FEWEST]
+        told = [each for each in rarer if names_outcome(each[0])]
+        if not rarer:
+            continue
+        value, number = (told or rarer)[0]
+        window, why = window_of(source, table, column)
+        others = [other for other, _ in column.values if other != value]
+        label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
+        evidence = (
+            f"{column.name} is {value!r} in {number:,} of {counted(column.filled, 'row')} "
+            f"({share_of(number, column.filled)})"
+        )
+        named = names_outcome(column.name) or bool(_STATES & set(words(column.name)))
+        score = 25 * named + 15 * bool(told)
+        doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {why}"
+        predict = {"each": table.noun, "label": label}
+        size = math.log10(table.rows) if score else 0
+        yield Candidate(predict, evidence, score + size, table.name, column.name, doubt)
 
 
 def _likeness(column: ColumnProfile) -> int:
@@ -105,7 +143,7 @@ def _no_column(table: DraftTable) -> str:
         for each in columns
         if each.two_values
     ]
-    return " and ".join((*seldom[:2], *always[:2])) or "no column has two values"
+    return " and ".join((*seldom[:2], *always[:2])) or f"no column has 2 to {MOST_STATES} values"
 
 
 def _no_future(source: Source, table: DraftTable, tables: list[DraftTable]) -> str:

@@ -41,8 +41,8 @@ _FILLERS = word_set(
 )
 """Words in the names of tables that do not say what a row is."""
 
-_NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__")
-"""Names that CSV files here, pandas and Arrow give to columns that have none."""
+_NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__|row[._ ]?(names?|id|no|num|number|index)")
+"""Names that CSV files here, pandas, Arrow and R give to columns that have none, or that number the rows."""
 
 _IRREGULAR = {
     "people": "person", "children": "child", "men": "man", "women": "woman", "movies": "movie", "cookies": "cookie",
@@ -122,10 +122,10 @@ def is_plain_id(name: str) -> bool:
 def is_nameless(name: str) -> bool:
     """Whether a column got its name because it has none, as the index of a table written by pandas has none.
 
-    >>> [is_nameless(name) for name in ("column0", "Unnamed: 0", "__index_level_0__", "column", "index_id")]
-    [True, True, True, False, False]
+    >>> [is_nameless(name) for name in ("column0", "Unnamed: 0", "__index_level_0__", "rownames", "column", "index_id")]
+    [True, True, True, True, False, False]
     """
-    return bool(_NAMELESS.fullmatch(name))
+    return bool(_NAMELESS.fullmatch(name) or _NAMELESS.fullmatch(name.lower()))
 
 
 def is_telling_id(name: str) -> bool:

@@ -10,7 +10,7 @@ import ibis
 from mlguide_assets.define.values import ascii_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
 from mlguide_assets.prepare.profiling.drafting import file_name
-from mlguide_assets.prepare.profiling.event_times import one_time_per_id, when_it_happened
+from mlguide_assets.prepare.profiling.event_times import one_time_per_id, when_it_happened, why_no_time
 from mlguide_assets.prepare.profiling.keys import HistoryOf, best_key, find_history
 from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS, names_ids
 from mlguide_assets.prepare.profiling.listing import Listing
@@ -183,7 +183,7 @@ def _role(source: Source, name: str) -> Role:
     timed = [each for each in source.of(name) if _has_time(source, each.target)]
     if time is None and any(each in own or _has_outcome(profile) for each in timed):
         return "event"
-    source.reasons[name] = _why_unused(time, key, alone)
+    source.reasons[name] = _why_unused(profile, time, key, alone)
     return "unused"
 
 
@@ -201,8 +201,8 @@ def _has_outcome(profile: TableProfile) -> bool:
     return any(names_outcome(column.name) and column.two_values for column in profile.columns.values())
 
 
-def _why_unused(time: ColumnProfile | None, key: str | None, refers: bool) -> str:
+def _why_unused(profile: TableProfile, time: ColumnProfile | None, key: str | None, refers: bool) -> str:
     if time is None:
         other = "" if refers else ", and no other table refers to it"
-        return f"no column says when its rows happened{other if key else ', and no column identifies a row'}"
+        return f"{why_no_time(profile)}{other if key else ', and no column identifies a row'}"
     return "no column holds ids: nothing says what its rows are about"

@@ -1,5 +1,6 @@
 """The tables of a drafted problem file: entities and events, each line with its evidence."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from mlguide_assets.english import agreeing, counted
@@ -26,6 +27,8 @@ from mlguide_assets.prepare.sources.spellings import are_whole_numbers, read_num
 MOST_BEFORE = 0.01
 """Of the events of an entity, those that may be earlier than the time from which it exists."""
 HEADER = "header"
+ROWS_OF_UNIT = 5
+"""Values that come again so often, on average, may have a past."""
 FEWEST_UNITS = 30
 """Ids that an entity has, at least, so that intervals can be about it; as `evaluation.min_positives` has them."""
 MOST_OF_KEY = 20
@@ -173,7 +176,8 @@ def _event(source: Source, name: str) -> DraftTable:
     ids = {column: remark for _, column, remark in of}
     at = when_it_happened(profile)
     lines = [*_from(source, name), Line("event", noun), _at(source, name, at, of)]
-    lines.append(Line("of", [Line(noun, file_name(column), evidence) for noun, column, evidence in of]))
+    named = [Line(noun, file_name(column), evidence) for noun, column, evidence in of]
+    lines.append(Line("of", [*named, *_perhaps_entities(source, name, at, of)]))
     key = _key(source, name, at, [column for _, column, _ in of])
     lines.append(key)
     used = dict.fromkeys([*ids, *_source_names(profile, key.value if key.active else [])], "")
@@ -249,6 +253,20 @@ def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
         add(str(source.subject(name)), str(source.key(name)), "each row is about a thing of its own")
     columns = source.profiles[name].columns
     return sorted(found, key=lambda each: (columns[each[1]].distinct < FEWEST_UNITS, not is_person(each[0])))
+
+
+def _perhaps_entities(
+    source: Source, name: str, at: ColumnProfile | None, of: list[tuple[str, str, str]]
+) -> Iterator[Line]:
+    """Categories whose values come again and again, such as the operator of an aircraft: each may have a past."""
+    taken = {noun for noun, _, _ in of} | set(source.nouns.values())
+    for column in source.profiles[name].columns.values():
+        often = FEWEST_UNITS <= column.distinct <= column.filled / ROWS_OF_UNIT
+        noun = noun_of_id(column.name)
+        if column.kind == "category" and column.usable and often and at is not None and noun and noun not in taken:
+            taken.add(noun)
+            evidence = f"? {column.distinct:,} values: if each is one and the same thing, its past may say something"
+            yield Line(noun, file_name(column.name), evidence, active=False)
 
 
 def _at(source: Source, name: str, at: ColumnProfile | None, of: list[tuple[str, str, str]]) -> Line:

@@ -1,10 +1,11 @@
 """A draft as the text of a problem file, with the evidence for each guess as a comment."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlguide_assets.define.conversion import flow
 from mlguide_assets.define.operations import Serving
+from mlguide_assets.define.prediction import Limit
 from mlguide_assets.instants import now_utc
 from mlguide_assets.prepare.profiling.candidates import Candidate
 from mlguide_assets.prepare.profiling.draft import Draft
@@ -61,7 +62,9 @@ def _statement(best: Candidate) -> str:
     if best.column is None:
         number = "no" if "at_most" in label else "at least one"
         return f"Which {best.predict['each']} will have {number} {label['count']} within {label['within']}?"
-    return f"Which {best.predict['each']} will have {best.column} = {label['positive']}?"
+    positive = label["positive"]
+    outcome = Limit(**positive).in_words[0] if isinstance(positive, Mapping) else f"= {positive}"
+    return f"Which {best.predict['each']} will have {best.column} {outcome}?"
 
 
 def _line(indent: str, line: Line) -> str:

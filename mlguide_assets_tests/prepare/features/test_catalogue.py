@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
 
@@ -39,7 +40,7 @@ def test_ids_may_be_counted() -> None:
 
 def test_a_split_has_its_own_values_or_those_of_the_contract() -> None:
     split = {"count": "payment", "by": "card", "split": "card.kind"}
-    with pytest.raises(ValueError, match=r"the values of card.kind are not known; write values: .*table: cards"):
+    with pytest.raises(InputError, match=r"the values of card.kind are not known; write values: .*table: cards"):
         features_of(with_features(**{"of_*": split}))
     own = features_of(with_features(**{"of_*": {**split, "values": ["c"]}}))
     rule = {"table": "cards", "rule": "one_of", "column": "kind", "values": ["a", "b"], "action": "warn"}

@@ -9,6 +9,7 @@ import yaml
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.schema import Schema
+from mlguide_assets.errors import InputError
 from mlguide_assets_tests.prepare.profiling.drafts import (
     CUSTOMERS,
     DAYS,
@@ -136,6 +137,34 @@ def test_numbers_that_count_from_1970_are_times(unit: str, format: str, duck: An
     tables = drafted(write_tables(tmp_path / "clinic", visits=visits), duck, tmp_path)["tables"]
     assert tables["visits"]["at"] == "visited_at"
     assert tables["visits"]["columns"]["visited_at"] == {"kind": "time", "format": format}
+
+
+def test_seconds_since_1970_may_be_of_the_last_century(duck: Any, tmp_path: Path) -> None:
+    count = "789652009 + i * 1717171"
+    ratings = f"SELECT i % 25 AS user_id, i AS rating_id, {count} AS timestamp FROM range(400) t(i)"
+    tables = drafted(write_tables(tmp_path / "films", "csv", ratings=ratings), duck, tmp_path)["tables"]
+    assert tables["ratings"]["columns"]["timestamp"] == {"kind": "time", "format": "epoch_s"}
+
+
+def test_numbers_of_the_rows_are_not_read(duck: Any, tmp_path: Path) -> None:
+    number = "SELECT 6823 + i AS place, 'a-' || i AS stop_id"
+    stops = f"{number}, {DAYS} AS at, i % 9 = 0 AS cited FROM range(400) t(i)"
+    text = draft_text(write_tables(tmp_path / "police", "csv", stops=stops), duck, tmp_path)
+    assert "# not read: place (a number of its own in every row)" in text
+    assert "known" not in text
+
+
+def test_a_category_whose_values_come_again_may_be_an_entity(duck: Any, tmp_path: Path) -> None:
+    """As drafted, it is one feature; taken as an entity, its past becomes features, and it is none itself."""
+    stops = f"SELECT i AS stop_id, {DAYS} AS at, 'n' || i % 40 AS area, i % 9 = 0 AS cited FROM range(400) t(i)"
+    text = draft_text(write_tables(tmp_path / "police", stops=stops), duck, tmp_path)
+    offered = "      # area: area"
+    assert offered in text
+    taken = text.replace(offered, "      area: area")
+    assert parse_problem(taken.encode(), tmp_path / "a.yaml").decision.nouns == ("stop", "area")
+    both = taken.replace("  # known: [area]", "  known: [area]")
+    with pytest.raises(InputError, match="'area' is the id of an area, which a model would learn by heart: its past"):
+        parse_problem(both.encode(), tmp_path / "a.yaml")
 
 
 @pytest.mark.parametrize(

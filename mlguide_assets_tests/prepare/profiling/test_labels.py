@@ -196,14 +196,14 @@ def write_the_future(folder: Path) -> None:
         (write_no_times, "No table of the source can be read as events"),
         (
             write_no_outcome,
-            r"predicted from these tables \(visits: no column has two values, and it goes on for 0 days",
+            r"predicted from these tables \(visits: no column has 2 to 12 values, and it goes on for 0 days",
         ),
         (
             write_one_outcome,
             r"\(orders: late is 'no' in every row, and no table lists the shop ids\): add rows with both",
         ),
         (write_a_short_time, r"\(orders: late is 'true' in 1 of 200 rows, and it goes on for 8 days, not for 14\)"),
-        (write_the_future, "no column has two values, and all its times lie in the future"),
+        (write_the_future, "no column has 2 to 12 values, and all its times lie in the future"),
     ],
 )
 def test_a_source_without_anything_to_learn_is_refused(write: Any, said: str, duck: Any, tmp_path: Path) -> None:
@@ -216,19 +216,21 @@ def test_the_advice_about_an_id_that_does_not_say_whose_it_is_works_when_it_is_f
     duck: Any, tmp_path: Path
 ) -> None:
     gifts = f"SELECT i * 11 % 40 AS id, i AS gift_no, {DAYS} AS given_at FROM range(600) t(i)"
-    said = "gifts: no column has two values, and id does not say whose ids it holds: rename it, such as to customer_id"
+    said = (
+        "gifts: no column has 2 to 12 values, and id does not say whose ids it holds: rename it, such as to customer_id"
+    )
     with pytest.raises(InputError, match=said):
         drafted(write_tables(tmp_path / "before", gifts=gifts), duck, tmp_path)
     file = drafted(write_tables(tmp_path / "after", gifts=gifts.replace("AS id", "AS customer_id")), duck, tmp_path)
     assert file["predict"]["each"] == "customer"
 
 
-@pytest.mark.parametrize("index", ["", "Unnamed: 0", "column0"])
+@pytest.mark.parametrize("index", ["", "Unnamed: 0", "column0", "rownames"])
 def test_an_index_without_a_name_is_nobody(index: str, duck: Any, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     days = [f"{number},2024-{1 + number % 12:02}-{1 + number % 28:02},{number % 5}" for number in range(300)]
     (tmp_path / "source" / "games.csv").write_text("\n".join([f"{index},played_at,goals", *days]))
-    said = r"games: no column has two values, and no column holds ids that come again\)"
+    said = r"games: no column has 2 to 12 values, and no column holds ids that come again\)"
     with pytest.raises(InputError, match=said):
         drafted(tmp_path / "source", duck, tmp_path)
 
@@ -264,3 +266,56 @@ def test_an_outcome_after_which_nothing_follows_ends_the_unit(
     assert label["column"] == "unsubscribed"
     assert label.get("ends_unit", False) == ended
     assert ("ends_unit, since 0 of the 50 customers with that outcome have an offer after it" in text) == ended
+
+
+STATUS = "['delivered', 'delivered', 'delivered', 'canceled', 'shipped', 'delivered', 'lost'][1 + i % 7] AS status"
+
+
+def test_one_of_several_values_can_be_the_outcome(duck: Any, tmp_path: Path) -> None:
+    orders = ORDERS.replace("AS amount", f"AS amount, {STATUS}")
+    text = draft_text(write_tables(tmp_path / "shop", orders=orders, customers=CUSTOMERS), duck, tmp_path)
+    assert "# or, since status is 'canceled' in 86 of 600 rows (14 %):" in text
+    line = next(line for line in text.splitlines() if "column: status" in line)
+    text = text[: text.index("predict:\n")] + line.removeprefix("# ") + text[text.index("\n\nfeatures:") :]
+    assert yaml.safe_load(text)["predict"]["label"]["negative"] == ["delivered", "shipped", "lost"]
+    found = checked_draft(text, duck, tmp_path).decisions
+    assert found is not None
+    assert found.positives > 0
+
+
+def test_a_column_that_is_not_called_as_outcomes_are_comes_last(duck: Any, tmp_path: Path) -> None:
+    """Better a draft to correct than none: nobody comes again, and no column has two values."""
+    pizzas = f"SELECT i AS pizza_id, {DAYS} AS ordered_at, ['S', 'M', 'M', 'L'][1 + i % 4] AS size FROM range(600) t(i)"
+    source = write_tables(tmp_path / "pizzeria", pizzas=pizzas)
+    label = drafted(source, duck, tmp_path)["predict"]["label"]
+    assert label == {"column": "size", "positive": "L", "negative": ["M", "S"], "window": "7d"}
+    damaged = write_tables(tmp_path / "other", pizzas=pizzas.replace("AS size", "AS size, i % 9 = 0 AS damaged"))
+    text = draft_text(damaged, duck, tmp_path)
+    assert yaml.safe_load(text)["predict"]["label"]["column"] == "damaged"
+    assert "column: size" not in text
+
+
+def test_of_a_handful_of_active_customers_the_events_are_predicted_instead(duck: Any, tmp_path: Path) -> None:
+    visits = (
+        f"SELECT i AS visit_id, i * 11 % 12 AS customer_id, {DAYS} AS at, 1 + i % 9 / 2 AS rating FROM range(900) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "bar", visits=visits), duck, tmp_path)
+    assert yaml.safe_load(text)["predict"]["each"] == "visit"
+    assert "statement: Which visit will have rating at most 1?" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("1990 + i % 9 AS year, 1 + i % 12 AS month, 1 + i % 28 AS day", "year, month and day say together when"),
+        ("1990 + i % 9 AS season_year", "season_year is no day: write the one by which a row is known"),
+        ("i % 300 AS days", "days counts from a day that it does not say"),
+        ("i % 3 AS size", "no column says when its rows happened"),
+    ],
+)
+def test_where_no_column_is_a_time_it_is_said_what_would_be_one(
+    columns: str, said: str, duck: Any, tmp_path: Path
+) -> None:
+    games = f"SELECT i AS game_id, i * 11 % 40 AS player_id, {columns} FROM range(600) t(i)"
+    with pytest.raises(InputError, match=rf"\(games: {said}"):
+        drafted(write_tables(tmp_path / "source", games=games), duck, tmp_path)

@@ -1,4 +1,4 @@
-"""Columns that grow with the calendar, among those that are known when the event happens."""
+"""Columns that no model should read, among those that are known when the event happens: they grow, or name the row."""
 
 from datetime import datetime
 
@@ -8,6 +8,8 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.resolving import outgrows
 
+FEWEST_NAMED = 1000
+"""Of fewer decisions, values may all differ by chance."""
 SAMPLE = 100_000
 """Decisions that are looked at, about."""
 
@@ -34,3 +36,28 @@ def growing_columns(problem: Problem, rows: ibis.Table, until: datetime) -> tupl
     drawn = earlier.sample(share, seed=0) if share < 1 else earlier
     values = drawn.to_pyarrow().sort_by(time)
     return tuple(name for name in names if outgrows(values[name]))
+
+
+def naming_columns(problem: Problem, rows: ibis.Table, number: int) -> tuple[str, ...]:
+    """Which categories and whole numbers under `predict.known` have a value of their own for each decision.
+
+    The leakage alarm says the same of the features of a training, whose sentence comes after minutes.
+
+    Args:
+        rows: decisions, with these columns.
+        number: how many there are.
+    """
+    if not isinstance(problem.predict, PredictEvent) or not problem.predict.known or number < FEWEST_NAMED:
+        return ()
+    columns = problem.schema.event(problem.predict.each).columns
+    names = [name for name in problem.predict.known if columns[name].kind in ("number", "integer", "category")]
+    counts = rows.aggregate([_whole(rows[name]).nunique().name(name) for name in names])
+    found = counts.to_pyarrow().to_pylist()[0] if names else {}
+    return tuple(name for name, values in found.items() if values == number)
+
+
+def _whole(values: ibis.Column) -> ibis.Value:
+    """Without numbers that have a fraction, which may well all differ: they are measured."""
+    if not values.type().is_numeric() or values.type().is_integer():
+        return values
+    return ibis.ifelse(values == values.floor(), values, ibis.null(values.type()))
