@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from mlguide_assets.define.conditions import check_comparisons
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.define.decision import Decision, decision_of, final_after
+from mlguide_assets.define.directions import movable_features, why_without_direction
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.operations import Retraining, Serving, Watching
@@ -88,12 +89,14 @@ class Problem(Strict):
     @model_validator(mode="after")
     def _directions_are_of_features(self) -> "Problem":
         for place, direction in enumerate(self.behaviour.directions):
-            known = self.movable
-            if direction.feature not in known:
+            known, name = self.movable, direction.feature
+            if name not in known:
+                declared = self.features.declared.get(name)
+                why = why_without_direction(declared, self.schema) if declared else None
                 raise ValueError(
-                    f"behaviour.directions.{place}.feature: {direction.feature!r} is not a feature that can be raised "
-                    f"({', '.join(known) or 'none'}): name a declared count, sum, mean, min, max, last or rate, or a "
-                    f"column of numbers"
+                    f"behaviour.directions.{place}.feature: {name!r} is not a feature that can be raised "
+                    f"({', '.join(known) or 'none'}): {f'{why}; ' if why else ''}name a declared feature of numbers, "
+                    f"or a column of numbers"
                 )
         return self
 
@@ -239,13 +242,7 @@ class Problem(Strict):
     @property
     def movable(self) -> list[str]:
         """The features whose direction can be tested: those that a change of the source raises."""
-        raising = ("count", "sum", "mean", "min", "max", "last", "rate")
-        raised = [name for name, each in self.features.declared.items() if each.operator in raising and not each.split]
-        columns = self._entity_features("number", "integer")
-        if isinstance(self.predict, PredictEvent):
-            numbers = self.schema.event(self.predict.each).of_kind("number", "integer")
-            columns = [*(name for name in self.predict.known if name in numbers), *columns]
-        return [*raised, *(name for name in columns if name not in self.features.declared)]
+        return movable_features(self.schema, self.predict, self.features, self.contracts)
 
     @property
     def key(self) -> str:

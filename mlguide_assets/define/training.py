@@ -126,8 +126,8 @@ class Direction(Strict):
     """Which way a feature may move the risk, all else as it follows."""
 
     feature: str = Field(
-        description="One that is declared as a count, sum, mean, min, max, last or rate, or a number among the columns "
-        "of an entity or of what is known."
+        description="A declared feature of numbers (all but the calendar, and the last of a category), or a number or "
+        "flag among the columns of an entity or of what is known."
     )
     effect: Literal["never_lowers", "never_raises"]
     tolerance: Annotated[float, Field(ge=0, le=1)] = Field(

@@ -483,6 +483,21 @@ MISTAKES = {
     ),
     "mean of a text": ("count: send", "mean: send.user_id", "features.declared.sends_7d.mean", "is no number"),
     "split without a star": ("within: 7d}", "within: 7d, split: unsubscribed}", "features", "belong together"),
+    "direction of the calendar": (
+        "    sends_7d: {count: send, by: user, within: 7d}\n",
+        "    sends_7d: {count: send, by: user, within: 7d}\n    weekday: {calendar: day_of_week}\n"
+        "behaviour: {directions: [{feature: weekday, effect: never_lowers}]}\n",
+        "line 32, behaviour.directions.0.feature",
+        "'weekday' is not a feature that can be raised (sends_7d, age): day_of_week comes again with every turn of the "
+        "calendar, and is not raised by anything",
+    ),
+    "direction of what has no order": (
+        "cost: number, paid: flag}\nfeatures:\n  declared:\n",
+        "cost: category, paid: flag}\nbehaviour: {directions: [{feature: before, effect: never_lowers}]}\n"
+        "features:\n  declared:\n    before: {last: send.cost, by: user}\n",
+        "line 28, behaviour.directions.0.feature",
+        "(sends_7d, age): the values of send.cost are no numbers, and have no order",
+    ),
     "direction of what cannot be raised": (
         "costs:",
         "behaviour: {directions: [{feature: sends_8d, effect: never_lowers}]}\ncosts:",

@@ -4,7 +4,7 @@ The source is changed and features are recomputed by the code that trains and sc
 contradict the columns that follow from the same events.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +70,20 @@ def _scores_before_and_after(
     def features(of: History) -> pa.Table:
         return rows_of(asked, features_from(as_tables(of), problem, clock=clock).to_pyarrow(), problem, noun)
 
-    before, after = features(history), features(change.history)
+    before, after = _of_both(features(history), features(change.history), problem.decision.keys)
     # One whose own entity does not meet the conditions of the declaration has as many as before.
     risen = pc.fill_null(pc.greater(after[name], before[name]), True)
     before, after = before.filter(risen), after.filter(risen)
     whose = f"{before.num_rows:,} {plural(noun)}"
     return _Moved(scores_of(model, before), scores_of(model, after), whose, change.said), after
+
+
+def _of_both(before: pa.Table, after: pa.Table, keys: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """The decisions that are still made: with an event less, a cut-off may ask about an entity no more."""
+    if before.num_rows == after.num_rows:
+        return before, after
+    order = [(key, "ascending") for key in keys]
+    return before.join(after.select(keys), list(keys), join_type="left semi").sort_by(order), after.sort_by(order)
 
 
 def _mean_moves(direction: Direction, moved: _Moved, asked: pa.Table, problem: Problem) -> Behaviour:
