@@ -26,8 +26,10 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable, set_mode
 from mlguide_assets.prepare.hosts.shared_files import (
     change,
+    drop_copy,
     fetch_folder,
     has_folder,
+    is_published,
     names,
     publish_folder,
     read,
@@ -79,7 +81,9 @@ def needed_files(candidate: Path) -> tuple[str, ...]:
 def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 
-    A bundle that exists is verified, not written again.
+    A bundle that exists is verified, not written again. Where hosts share a store, only that one exists which all of
+    them see: a copy of this host may be of an export that was killed, of a bundle that another host has removed since,
+    or of another store.
 
     Args:
         metadata: at least trained_at, threshold and lineage.
@@ -88,15 +92,16 @@ def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mappin
         InputError: the bundle that exists is damaged, or another model's: the registry counts from 1 again; or
             the disk is full.
     """
-    folder = fetch_folder(bundles / version)
-    if not folder.exists():
+    folder = bundles / version
+    if not is_published(folder):
+        drop_copy(folder)
         profile = (PROFILE,) if (candidate / PROFILE).is_file() else ()
         files = {name: (candidate / name).read_bytes() for name in (*needed_files(candidate), *profile)}
         files[METADATA] = _json({"version": version, **metadata})
         files[MANIFEST] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
         _write(folder, files)
         publish_folder(folder)
-    elif load_bundle(bundles, version).lineage != metadata["lineage"]["id"]:
+    elif load_bundle(fetch_folder(folder, again=True).parent, version).lineage != metadata["lineage"]["id"]:
         raise InputError(
             f"The bundle {folder} is of another model than version {version} of the registry, so the registry "
             f"was emptied or replaced: move {bundles} away, or restore the registry it belongs to."
@@ -152,7 +157,11 @@ def load_bundle(bundles: Path, version: str) -> Bundle:
 def _load(folder: Path, manifest: str | None) -> Bundle:
     if not fetch_folder(folder).is_dir():
         raise InputError(f"There is no bundle of version {folder.name} in {folder.parent}: {_REMEDY}")
-    verify_bundle(folder, manifest=manifest)
+    try:
+        verify_bundle(folder, manifest=manifest)
+    except InputError:
+        # Where hosts share a store, this is but a copy.
+        verify_bundle(fetch_folder(folder, again=True), manifest=manifest)
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     return Bundle(
         version=folder.name,
@@ -242,6 +251,9 @@ def _point(bundles: Path, role: Role, version: str) -> None:
 
     folder, path = fetch_folder(bundles / version), pointer_path(bundles, role)
     verify_bundle(folder)
+    if not is_published(folder):
+        # Other hosts must find what they are pointed to.
+        publish_folder(folder)
     manifest = _sha256(folder / MANIFEST)
 
     def pointing(stored: bytes | None) -> bytes:
@@ -342,8 +354,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _forget_unfinished(bundles: Path) -> None:
-    """Remove what killed exports left."""
-    for path in bundles.glob(".bundle-*"):
+    """Remove what killed exports left, and hosts that were killed while they fetched."""
+    for path in [found for kind in ("bundle", "fetched", "dropped") for found in bundles.glob(f".{kind}-*")]:
         if time.time() - path.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
 

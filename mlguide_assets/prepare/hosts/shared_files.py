@@ -126,9 +126,14 @@ def publish_folder(folder: Path) -> None:
     bucket.put(f"{shared_name(folder)}{_FOLDER}", packed.getvalue())
 
 
-def fetch_folder(folder: Path) -> Path:
-    """A folder that never changes, as a folder of the home, if there is one."""
-    if folder.is_dir() or (bucket := shared_bucket()) is None:
+def fetch_folder(folder: Path, *, again: bool = False) -> Path:
+    """A folder that never changes, as a folder of the home, if there is one.
+
+    Args:
+        again: also where the home has a copy already: it may be damaged, or of another store. It stays where the store
+            has none.
+    """
+    if (folder.is_dir() and not again) or (bucket := shared_bucket()) is None:
         return folder
     found = bucket.get(f"{shared_name(folder)}{_FOLDER}")
     if found is None:
@@ -142,6 +147,8 @@ def fetch_folder(folder: Path) -> Path:
             if path.is_file():
                 set_mode(path, 0o444)
         set_mode(temporary, 0o755)
+        if again:
+            drop_copy(folder)
         # Somebody else may have fetched it meanwhile: then theirs stays.
         with contextlib.suppress(OSError):
             temporary.rename(folder)
@@ -150,9 +157,24 @@ def fetch_folder(folder: Path) -> Path:
     return folder
 
 
+def drop_copy(folder: Path) -> None:
+    """Remove this host's copy of a folder, all of it at once; there may be none."""
+    if folder.is_dir():
+        away = Path(mkdtemp(dir=folder.parent, prefix=".dropped-"))
+        # Another process may have been first.
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(away / folder.name)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def is_published(folder: Path) -> bool:
+    """Whether all hosts can see a folder; on one host whether there is one."""
+    return folder.is_dir() if shared_bucket() is None else folder.name in names(folder.parent)
+
+
 def has_folder(folder: Path) -> bool:
     """Whether there is a folder of that name, here or in the store."""
-    return folder.is_dir() or folder.name in (names(folder.parent) if shared_bucket() else ())
+    return folder.is_dir() or is_published(folder)
 
 
 def remove_folder(folder: Path) -> None:

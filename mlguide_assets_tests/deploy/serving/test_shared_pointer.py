@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.deploy.bundle import CHAMPION, export_bundle, set_champion
+from mlguide_assets.deploy.bundle import CHAMPION, MANIFEST, export_bundle, set_challenger, set_champion
 from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.deploy.serving import watching
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import bucket as bucket_module
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.deploy.test_bundle import overwrite
 from mlguide_assets_tests.object_store import ObjectServer
 
 
@@ -29,10 +31,18 @@ class Hosts:
         self._monkeypatch.setenv(HOME_VARIABLE, str(self._folder / host))
         return Home(self._folder / host).bundles("sample")
 
-    def promote(self, candidate: Path, version: str) -> None:
-        bundles = self.on("trainer")
-        export_bundle(candidate, bundles, version, load_facts(candidate) | {"trained_at": "2024-04-11"})
-        set_champion(bundles, version)
+    def export(self, candidate: Path, version: str, *, host: str = "trainer", trained_at: str = "2024-04-11") -> Path:
+        bundles = self.on(host)
+        export_bundle(candidate, bundles, version, load_facts(candidate) | {"trained_at": trained_at})
+        return bundles
+
+    def promote(self, candidate: Path, version: str, *, host: str = "trainer", trained_at: str = "2024-04-11") -> None:
+        set_champion(self.export(candidate, version, host=host, trained_at=trained_at), version)
+
+    def taken_by(self, host: str) -> str | None:
+        """The version that a server of a host takes, when it looks."""
+        Follower(self.on(host), CHAMPION, self.take).look()
+        return self.taken[-1] if self.taken else None
 
     def take(self, model: ServedModel | None) -> None:
         self.taken.append(model.version if model else None)
@@ -79,3 +89,45 @@ def test_routes_stay_while_the_store_does_not_answer(hosts: Hosts, objects: Obje
     assert len(taken) == 1
     follower.look()
     assert (follower.fault, [route.experiment for route in taken[-1]]) == (None, ["colours"])
+
+
+def test_a_bundle_that_another_host_removed_is_stored_again(hosts: Hosts, trained: Candidate, tmp_path: Path) -> None:
+    candidate = saved(trained, tmp_path / "candidates")
+    hosts.promote(candidate, "1")
+    set_challenger(hosts.export(candidate, "2"), "2")
+    set_challenger(hosts.on("visitor"), None)
+    assert (hosts.on("trainer") / "2").is_dir(), "it has its copy still"
+    hosts.promote(candidate, "2")
+    assert hosts.taken_by("server") == "2"
+
+
+def test_a_bundle_whose_export_was_killed_before_it_was_stored_is_stored_by_the_next(
+    hosts: Hosts, objects: ObjectServer, trained: Candidate, tmp_path: Path
+) -> None:
+    candidate = saved(trained, tmp_path / "candidates")
+    with objects.failing(lambda method, _: "503 SlowDown" if method == "PUT" else None), pytest.raises(InputError):
+        hosts.export(candidate, "1")
+    hosts.promote(candidate, "1")
+    assert hosts.taken_by("server") == "1"
+
+
+def test_a_damaged_copy_of_a_bundle_is_fetched_again(hosts: Hosts, trained: Candidate, tmp_path: Path) -> None:
+    hosts.promote(saved(trained, tmp_path / "candidates"), "1")
+    assert hosts.taken_by("server") == "1"
+    overwrite(hosts.on("server") / "1" / MANIFEST, b"{}")
+    hosts.taken.clear()
+    assert hosts.taken_by("server") == "1"
+
+
+def test_a_copy_of_another_bundle_of_the_same_number_is_fetched_again(
+    hosts: Hosts, objects: ObjectServer, trained: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = saved(trained, tmp_path / "candidates")
+    hosts.promote(candidate, "1")
+    assert hosts.taken_by("server") == "1"
+    monkeypatch.setenv(LAKE_VARIABLE, objects.address())
+    hosts.promote(candidate, "1", host="another trainer", trained_at="2024-05-01")
+    hosts.taken.clear()
+    assert hosts.taken_by("server") == "1"
+    hosts.promote(candidate, "1", trained_at="2024-05-01")
+    assert hosts.taken_by("fresh server") == "1"
