@@ -6,7 +6,7 @@ from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, pointed_version
-from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions
+from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions, rightful_champion
 from mlguide_assets.deploy.gate.override import promote as promote_by_hand
 from mlguide_assets.deploy.gate.override import rollback as roll_back
 from mlguide_assets.errors import InputError
@@ -49,7 +49,8 @@ def reproduce(home: Home, version: str) -> bool:
 def show_history(home: Home, as_json: bool) -> None:
     """Print every decision, the oldest first."""
     problem = _problem(home)
-    rows = decisions(Lake(home.lake(problem.key)))
+    lake = Lake(home.lake(problem.key))
+    rows = decisions(lake)
     if as_json:
         print_json([{**row, "criteria": json.loads(row["criteria"])} for row in rows])
         return
@@ -67,6 +68,10 @@ def show_history(home: Home, as_json: bool) -> None:
     current = pointed_version(home.bundles(problem.key))
     if rows:
         screen.print(f"Champion now: {f'version {current}' if current else 'none'}")
+    decided = rightful_champion(lake)
+    if decided and decided["version"] != current:
+        screen.print(f"Version {decided['version']} was decided on and does not serve yet.")
+        screen.print(home.commands("'mlguide run' installs it; 'mlguide rollback' or 'mlguide promote' undoes it."))
 
 
 def _problem(home: Home) -> Problem:

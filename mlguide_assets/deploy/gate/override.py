@@ -6,12 +6,20 @@ Going back loads neither MLflow nor Ibis, so that it takes less than a second.
 import getpass
 import subprocess
 import sys
+from pathlib import Path
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champions, load_bundle, pointed_version
 from mlguide_assets.deploy.gate.champion_change import change_champion
 from mlguide_assets.deploy.gate.decision_lock import decision_lock
-from mlguide_assets.deploy.gate.history import PROMOTED, ROLLED_BACK, champion_before, record, training_times
+from mlguide_assets.deploy.gate.history import (
+    PROMOTED,
+    ROLLED_BACK,
+    champion_before,
+    record,
+    rightful_champion,
+    training_times,
+)
 from mlguide_assets.deploy.gate.scorable import refuse_unscorable
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
@@ -39,7 +47,7 @@ def rollback(
     """
     bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
     with decision_lock(home, problem):
-        current = pointed_version(bundles)
+        current = pointed_version(bundles) if leaving else _left(lake, bundles, to)
         if current is None:
             raise InputError("There is no champion to roll back: nothing was ever promoted here.")
         if leaving not in (None, current):
@@ -58,6 +66,15 @@ def rollback(
         change_champion(lake, bundles, earlier.version)
     _let_registry_follow(home, problem)
     return current, earlier
+
+
+def _left(lake: Lake, bundles: Path, to: str | None) -> str | None:
+    """The version that is left where a person decides: one that was promoted, also where a run was killed before it
+    served, since the next run would install it. Where a rollback was, the same command does it again."""
+    serving, last = pointed_version(bundles), rightful_champion(lake)
+    if last is None or (last["verdict"] == ROLLED_BACK and to != serving):
+        return serving
+    return str(last["version"])
 
 
 def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> str:
@@ -104,8 +121,10 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             f"The registry has no version {version} of {problem.key} (versions: {', '.join(known) or 'none yet'})."
         )
     with decision_lock(home, problem):
-        current = pointed_version(bundles)
-        if current == version:
+        current, last = pointed_version(bundles), rightful_champion(lake)
+        # Another one may be on record, which a run that was killed has not installed: then this one stays.
+        stays = current == version
+        if stays and (last is None or last["version"] == version):
             raise InputError(f"Version {version} is champion already.")
         # Exported before it is recorded: a version whose bundle cannot be made is not promoted.
         trained_at = registry.trained_at(version)
@@ -116,7 +135,7 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             trained_at=trained_at,
             verdict=PROMOTED,
             reasons=[why],
-            champion_before=current,
+            champion_before=champion_before(lake, version) if stays else current,
             decided_by=person(),
         )
         change_champion(lake, bundles, version)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mlguide_assets.console.decide import show_history
+from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.gate import override, promotion
 from mlguide_assets.deploy.gate.history import champion_before, decisions, record, withdrawal
@@ -190,15 +192,67 @@ def test_a_champion_by_hand_keeps_its_inputs_too(house: House, monkeypatch: pyte
 
 
 def test_a_crash_after_the_record_is_finished_by_the_next_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(override, "change_champion", crash)
+    monkeypatch.setattr(override, "change_champion", _crash)
     with pytest.raises(KeyboardInterrupt):
         rollback(house.home, PROBLEM, to=None, reason="x")
     monkeypatch.undo()
     assert pointed_version(house.bundles) == "2"
     assert house.install() == "1"
+
+
+def _crash(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("decide", "champion_now", "withdrawn"),
+    [
+        (lambda home: rollback(home, PROBLEM, to=None, reason="x"), "2", True),
+        (lambda home: rollback(home, PROBLEM, to="2", reason="x"), "2", True),
+        (lambda home: rollback(home, PROBLEM, to="1", reason="x"), "1", True),
+        (lambda home: promote(home, PROBLEM, version="2", reason="x"), "2", False),
+        (lambda home: promote(home, PROBLEM, version="4", reason="x"), "4", False),
+    ],
+)
+def test_a_person_decides_on_a_promotion_that_a_killed_run_has_not_installed(
+    house: House, decide: Callable[[Home], object], champion_now: str, withdrawn: bool
+) -> None:
+    assert house.gate("d", GOOD) == "promoted"
+    assert pointed_version(house.bundles) == "2"
+    decide(house.home)
+    assert pointed_version(house.bundles) == house.install() == champion_now
+    assert (withdrawal(house.lake, "4") is not None, withdrawal(house.lake, "2")) == (withdrawn, None)
+    assert champion_before(house.lake, "2") == "1"
+
+
+def test_history_says_what_was_decided_and_does_not_serve_yet(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.home.active_problem.write_text(dump_problem(PROBLEM))
+    show_history(house.home, False)
+    assert capsys.readouterr().out.endswith("Champion now: version 2\n")
+    house.gate("d", GOOD)
+    show_history(house.home, False)
+    assert "Champion now: version 2\nVersion 4 was decided on and does not serve yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("decide", "champion_now"),
+    [
+        (lambda home: rollback(home, PROBLEM, to=None, reason="x"), "1"),
+        (lambda home: rollback(home, PROBLEM, to="2", reason="x"), "2"),
+        (lambda home: promote(home, PROBLEM, version="2", reason="x"), "2"),
+    ],
+)
+def test_a_person_decides_on_a_rollback_that_was_killed(
+    house: House, monkeypatch: pytest.MonkeyPatch, decide: Callable[[Home], object], champion_now: str
+) -> None:
+    with monkeypatch.context() as crashing:
+        crashing.setattr(override, "change_champion", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(house.home, PROBLEM, to=None, reason="x")
+    assert pointed_version(house.bundles) == "2"
+    decide(house.home)
+    assert pointed_version(house.bundles) == house.install() == champion_now
+    assert champion_before(house.lake, "2") == "1"
 
 
 def test_two_rollbacks_at_once_are_two_rows_and_one_champion(house: House) -> None:
