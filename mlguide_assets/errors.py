@@ -10,6 +10,10 @@ class InputError(Exception):
     """
 
 
+class AnsweredError(InputError):
+    """Bad input of which all that could be said was printed already, as JSON where that was asked for."""
+
+
 class RunFailedError(Exception):
     """A run failed for a reason that is not the user's; its text says where to look."""
 

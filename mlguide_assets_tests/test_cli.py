@@ -1,5 +1,6 @@
 """The command line itself: what it refuses, and the help that it gives."""
 
+import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
+from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.settings import COMMANDS_ON_A_HOME, HOME_VARIABLE
+from mlguide_assets_tests.samples import sample_problem, sample_tables, write_sample
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -57,6 +60,32 @@ def test_every_command_and_option_is_explained() -> None:
         assert "Usage:" in said
 
 
+def _commands(command: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, each in getattr(command, "commands", {}).items():
+        yield (*before, name), each
+        yield from _commands(each, (*before, name))
+
+
+JSON_COMMANDS = {
+    name: [part for each in command.params if each.required for part in (each.opts[0], "x") if part != each.name]
+    for name, command in _commands(get_command(app))
+    if any("--json" in each.opts for each in command.params)
+}
+"""Commands that print JSON, and what they cannot be called without."""
+BAD = {("run",): ["--problem", "x"], ("replay",): ["--scenario", "x"], ("forget",): ["--user", "7"]}
+
+
+@pytest.mark.parametrize("name", JSON_COMMANDS, ids=" ".join)
+def test_where_json_is_asked_for_an_error_is_json_too(
+    name: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = [*name, *JSON_COMMANDS[name], *BAD.get(name, []), "--json"]
+    done = CliRunner().invoke(app, asked, env={HOME_VARIABLE: str(tmp_path / "typo"), "COLUMNS": "200"})
+    said = json.loads(done.stdout)
+    assert (done.exit_code, done.stderr) == (2, f"mlguide: {said['error']}\n")
+
+
 def test_commands_that_work_on_a_home_are_those_that_next_steps_name_it_for() -> None:
     def names(command: Any, before: str = "") -> Iterator[str]:
         for name, each in getattr(command, "commands", {}).items():
@@ -66,3 +95,12 @@ def test_commands_that_work_on_a_home_are_those_that_next_steps_name_it_for() ->
 
     # Its home is a new one, to be kept.
     assert sorted({*names(get_command(app))} - {"replay"}) == sorted(COMMANDS_ON_A_HOME)
+
+
+def test_what_a_check_found_is_the_one_json_value_also_where_it_refuses(tmp_path: Path) -> None:
+    write_sample(tmp_path / "few", tables=sample_tables(sends=20))
+    problem = dump_problem(sample_problem(str(tmp_path / "few")))
+    (tmp_path / "few.yaml").write_text(problem)
+    done = CliRunner().invoke(app, ["check", str(tmp_path / "few.yaml"), "--json"])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"mlguide: {found['refused']}")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlguide_assets.errors import InputError, RunFailedError
+from mlguide_assets.errors import AnsweredError, InputError, RunFailedError
 from mlguide_assets.settings import (
     CHOSEN_VARIABLE,
     DATABASE_VARIABLE,
@@ -28,7 +28,9 @@ HomeOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON value instead of text: {error: …} where it fails.")
+]
 
 
 OfHomeOption = Annotated[
@@ -53,7 +55,8 @@ def _with_problem(command: Callable[..., None]) -> inspect.Signature:
 
 
 def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run.
+    """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run. With
+    `--json`, standard output is `{"error": sentence}`.
 
     A command that works on a home gets the option `--problem`, which says on which of its problems.
     """
@@ -65,7 +68,7 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
 
         # When a process ends, Python looks for garbage in all that it has loaded once more: 2.5 s after a run.
         atexit.register(gc.freeze)
-        home = Home.locate(kwargs.get("home"))
+        home, as_json = Home.locate(kwargs.get("home")), bool(kwargs.get("as_json"))
         print_in_any_encoding()
         print_warnings_as_data()
         try:
@@ -74,14 +77,14 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 choose_problem_of_home(home, name)
             command(*args, **kwargs)
         except InputError as error:
-            _fail(home.commands(str(error)), 2)
+            _fail(home.commands(str(error)), 2, as_json and not isinstance(error, AnsweredError))
         except RunFailedError as error:
-            _fail(home.commands(str(error)), 1)
+            _fail(home.commands(str(error)), 1, as_json)
         except Exception as error:
             from mlguide_assets.console.machine import refusal
 
             if refused := refusal(error, home.root):
-                _fail(refused, 2)
+                _fail(refused, 2, as_json)
             raise
 
     wrapper.__signature__ = _with_problem(command)  # type: ignore[attr-defined]
@@ -120,8 +123,11 @@ def choose_problem_of_home(home: Home, name: str) -> None:
     os.environ[PROBLEM_VARIABLE] = os.environ[CHOSEN_VARIABLE] = name
 
 
-def _fail(message: str, code: int) -> None:
-    from mlguide_assets.console.terminal import console
+def _fail(message: str, code: int, as_json: bool) -> None:
+    """Say why on standard error; a program that reads JSON from standard output finds the sentence there, too."""
+    from mlguide_assets.console.terminal import console, print_json, shown
 
     console.print(f"mlguide: {message}", style="red")
+    if as_json:
+        print_json({"error": shown(message)})
     raise typer.Exit(code)

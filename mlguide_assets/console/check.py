@@ -9,7 +9,7 @@ from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import agreeing, counted
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import AnsweredError
 from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.checking import Check, Decisions, check_problem
 from mlguide_assets.prepare.profiling.feature_list import in_lines, number_of_features
@@ -21,7 +21,8 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
     """Print what is found. Bad input ends as an error, after what could be said.
 
     Raises:
-        InputError: nothing could be trained from this; the text says what to fix.
+        InputError: nothing could be read; the text says what to fix.
+        AnsweredError: nothing could be trained from what was found, which was printed.
     """
     problem = with_overrides(load_problem(file), source=source)
     with tempfile.TemporaryDirectory(prefix="mlguide-check-") as scratch, reporting() as report, refusing_other_text():
@@ -36,9 +37,9 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
         _print(problem, found)
     if found.blocked:
         more = f" ({len(found.blocked) - 1} more)" if len(found.blocked) > 1 else ""
-        raise InputError(f"The contract blocks this source: {found.blocked[0]}{more}; fix the source or the rule.")
+        raise AnsweredError(f"The contract blocks this source: {found.blocked[0]}{more}; fix the source or the rule.")
     if found.refused:
-        raise InputError(found.refused)
+        raise AnsweredError(found.refused)
     if not as_json:
         console.print(f"Next: mlguide run --problem {file}{f' --source {source}' if source else ''}")
 

@@ -39,14 +39,15 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A string as what is laid out, so that the width of a column is that of what is printed."""
-        return super().render_str(_shown(text), **options)
+        return super().render_str(shown(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=_shown(segment.text))
+            yield segment if segment.control else segment._replace(text=shown(segment.text))
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """What may be shown of a text: without the secrets of this process, and unable to steer a terminal."""
     return printable(masked(text, *addresses_in_environment()))
 
 
