@@ -13,6 +13,7 @@ from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_las
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome
 from mlguide_assets.prepare.profiling.roles import Source
+from mlguide_assets.prepare.profiling.states import State, states
 from mlguide_assets.prepare.profiling.tables import FEWEST_UNITS
 
 _SPANS = (30, 90, 7, 365)
@@ -42,6 +43,7 @@ def futures(source: Source, table: DraftTable, tables: list[DraftTable]) -> Iter
     if (days_of(source, table) or 0) < FEWEST_DAYS:
         return
     for noun in followed(table, tables):
+        yield from _some_value(source, noun, table, tables)
         asked = _busiest(noun, table, tables) if names_outcome(table.noun) else table
         shares, last, span = _shares(source, noun, table, asked)
         if not shares or last is None:
@@ -86,16 +88,26 @@ def _busiest(noun: str, table: DraftTable, tables: list[DraftTable]) -> DraftTab
 
 
 def _shares(
-    source: Source, noun: str, table: DraftTable, asked: DraftTable
+    source: Source, noun: str, table: DraftTable, asked: DraftTable, state: State | None = None
 ) -> tuple[list[Share], datetime | None, int]:
-    """Shares as of the last days before the end of the data, which is the last event of who is asked about."""
+    """Shares as of the last days before the end of the data: of who is asked about, and of what strikes them.
+
+    Args:
+        state: which events strike; default: all of the table.
+    """
     before, after = (
         rows.select("happened", entity=rows[column_of(each, noun)].cast("string")).filter(lambda t: t.entity.notnull())
         for each, rows in ((each, instants(source, each)) for each in (asked, table))
     )
+    if state is not None:
+        rows = instants(source, table)
+        struck = rows.filter(rows[state.column.name].cast("string") == state.value)
+        after = struck.select("happened", entity=struck[column_of(table, noun)].cast("string"))
     first, last = first_and_last(before)
-    if first is None or last is None:
+    _, last_struck = first_and_last(after)
+    if first is None or last is None or last_struck is None:
         return [], None, 0
+    last = min(last, last_struck)
     span = (last - first).days
     found = [_share(before, after, last, days) for days in _SPANS if 4 * days <= span]
     return [share for share in found if share.active], last, span
@@ -114,6 +126,22 @@ def _best(shares: list[Share], numbers: list[int], bounds: tuple[float, float]) 
     low, high = bounds
     fitting = [share for share, number in zip(shares, numbers, strict=True) if low <= number / share.active <= high]
     return (fitting or shares)[0], bool(fitting)
+
+
+def _some_value(source: Source, noun: str, table: DraftTable, tables: list[DraftTable]) -> Iterator[Candidate]:
+    """Events one value of which is an outcome: whether a patient's next year has a heart failure among diagnoses."""
+    for state in states(table):
+        asked = _busiest(noun, table, tables)
+        shares, last, span = _shares(source, noun, table, asked, state) if state.likeness else ([], None, 0)
+        if last is None or not shares:
+            continue
+        best, sensible = _best(shares, [share.struck for share in shares], _STRUCK)
+        if sensible:
+            predict = _predict(noun, span, asked.noun, best.days, table.noun, at_least=1)
+            predict["label"]["where"] = {file_name(state.column.name): state.value}
+            said = f"{with_article(table.noun)} with {state.column.name} = {state.value}"
+            evidence = f"{said} {_so_it_was(best, best.struck, noun, last)}"
+            yield Candidate(predict, evidence, state.likeness - 1 + math.log10(table.rows), table.name)
 
 
 def _other_codes(source: Source, table: DraftTable, noun: str, days: int, about_person: bool) -> Iterator[Candidate]:

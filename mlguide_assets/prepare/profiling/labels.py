@@ -11,13 +11,10 @@ from mlguide_assets.prepare.profiling.columns import ColumnProfile
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits
-from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, word_set, words
+from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
-
-MOST_STATES = 12
-"""A column with more values says what a thing is like, not what became of it."""
-_STATES = word_set("status result effect severity disposition resolution verdict decision reaction")
+from mlguide_assets.prepare.profiling.states import MOST_STATES, state_candidates
 
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:
@@ -28,7 +25,7 @@ def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate
         for table in events
         for candidate in (
             *_columns(source, table),
-            *_states(source, table),
+            *state_candidates(source, table),
             *limits(source, table),
             *futures(source, table, tables),
         )
@@ -56,35 +53,6 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         score = _likeness(column) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
         yield Candidate(predict, evidence, score + math.log10(table.rows), table.name, column.name, why)
-
-
-def _states(source: Source, table: DraftTable) -> Iterator[Candidate]:
-    """Columns of several values, such as the status of an order: one value is the outcome, the others are not.
-
-    Columns that are not called as outcomes are, and have no value that is, come after everything else.
-    """
-    for column in table.profile.columns.values():
-        few = 2 < column.distinct <= MOST_STATES and column.kind == "category"
-        if not few or column.name in table.of.values():
-            continue
-        rarer = [(value, rows) for value, rows in column.values[1:] if rows >= FEWEST]
-        told = [each for each in rarer if names_outcome(each[0])]
-        if not rarer:
-            continue
-        value, number = (told or rarer)[0]
-        window, why = window_of(source, table, column)
-        others = [other for other, _ in column.values if other != value]
-        label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
-        evidence = (
-            f"{column.name} is {value!r} in {number:,} of {counted(column.filled, 'row')} "
-            f"({share_of(number, column.filled)})"
-        )
-        named = names_outcome(column.name) or bool(_STATES & set(words(column.name)))
-        score = 25 * named + 15 * bool(told)
-        doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {why}"
-        predict = {"each": table.noun, "label": label}
-        size = math.log10(table.rows) if score else 0
-        yield Candidate(predict, evidence, score + size, table.name, column.name, doubt)
 
 
 def _likeness(column: ColumnProfile) -> int:

@@ -35,6 +35,8 @@ _OUTCOME_WORDS = tuple(
 
 _PLAIN_IDS = word_set("id ids uuid guid key pk fk sk")
 _IDS = _PLAIN_IDS | word_set("upc ean isbn imei iban vin serial")
+_NUMBERS = word_set("no nr num number")
+"""Words beside the noun of an id, as in `customer_no`."""
 _FILLERS = word_set(
     "profile profiles content contents detail details data dim dimension fact info list master record records table "
     "tbl stg raw history hist scd demographics attributes export dump log logs"
@@ -47,7 +49,8 @@ _NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__|row[._ ]?(na
 _IRREGULAR = {
     "people": "person", "children": "child", "men": "man", "women": "woman", "movies": "movie", "cookies": "cookie",
     "calories": "calorie", "analyses": "analysis", "indices": "index", "caches": "cache", "statuses": "status",
-    "bonuses": "bonus", "buses": "bus", "campuses": "campus", "viruses": "virus", "lenses": "lens",
+    "diagnoses": "diagnosis", "bonuses": "bonus", "buses": "bus", "campuses": "campus", "viruses": "virus",
+    "lenses": "lens",
 }  # fmt: skip
 _SINGULAR_ALREADY = word_set("series news species data media sms status address process")
 
@@ -140,13 +143,13 @@ def noun_of_id(name: str, known: Iterable[str] = ()) -> str:
     Args:
         known: nouns of tables, which a name without any mark may contain (`productid`).
 
-    >>> [noun_of_id(name) for name in ("CUSTOMER_ID", "driverId", "id", "fk_order", "customerid")]
-    ['customer', 'driver', '', 'order', 'customer']
+    >>> [noun_of_id(name) for name in ("CUSTOMER_ID", "driverId", "id", "fk_order", "idNum")]
+    ['customer', 'driver', '', 'order', '']
     """
     parts = words(name)
     if len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in {*PERSONS, "order", "product", "item", *known}:
         return parts[0][:-2]
-    parts = [part for part in parts if part not in _IDS]
+    parts = [part for part in parts if part not in _IDS | _NUMBERS]
     return noun(parts, "") if parts else ""
 
 

@@ -319,3 +319,22 @@ def test_where_no_column_is_a_time_it_is_said_what_would_be_one(
     games = f"SELECT i AS game_id, i * 11 % 40 AS player_id, {columns} FROM range(600) t(i)"
     with pytest.raises(InputError, match=rf"\(games: {said}"):
         drafted(write_tables(tmp_path / "source", games=games), duck, tmp_path)
+
+
+def test_a_value_of_an_event_may_be_predicted_of_who_is_active(duck: Any, tmp_path: Path) -> None:
+    """Whether a patient will have heart failure, and not only whether a diagnosis will be one."""
+    kinds = "['flu', 'flu', 'asthma', 'flu', 'heart failure', 'asthma', 'flu'][1 + i % 7] AS finding"
+    diagnoses = f"SELECT i AS diagnosis_id, i * 11 % 200 AS patient_id, {DAYS} AS at, {kinds} FROM range(900) t(i)"
+    labs = f"SELECT i AS lab_id, i * 7 % 200 AS patient_id, {DAYS} AS at, i % 90 AS value FROM range(2000) t(i)"
+    source = write_tables(tmp_path / "clinic", diagnoses=diagnoses, labs=labs)
+    text = draft_text(source, duck, tmp_path)
+    offered = [line for line in text.splitlines() if line.startswith("# predict: {each: patient,")]
+    assert any(
+        "label: {count: diagnosis, within: 30d, at_least: 1, where: {finding: heart failure}}" in line
+        for line in offered
+    )
+    line = next(line for line in offered if "heart failure" in line)
+    first, last = text.index("predict:\n"), text.index("\n\nfeatures:")
+    found = checked_draft(text[:first] + line.removeprefix("# ") + text[last:], duck, tmp_path).decisions
+    assert found is not None
+    assert 0 < found.positives < found.known

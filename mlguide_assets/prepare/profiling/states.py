@@ -1,0 +1,63 @@
+"""Columns of several values one of which is an outcome, such as the status of an order or the name of a diagnosis."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlguide_assets.english import counted
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
+from mlguide_assets.prepare.profiling.columns import ColumnProfile
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
+from mlguide_assets.prepare.profiling.outcome_windows import window_of
+from mlguide_assets.prepare.profiling.roles import Source
+
+MOST_STATES = 12
+"""A column with more values says what a thing is like, not what became of it."""
+_STATES = word_set("status result effect severity disposition resolution verdict decision reaction")
+
+
+@dataclass(frozen=True)
+class State:
+    """A value of a column that may be an outcome.
+
+    Attributes:
+        rows: which have it.
+        likeness: how much the value and the name of its column are like an outcome; 0 where nothing is.
+    """
+
+    column: ColumnProfile
+    value: str
+    rows: int
+    likeness: int
+
+
+def states(table: DraftTable) -> Iterator[State]:
+    """One value per column of several: the most frequent that is called as outcomes are, else the second of all."""
+    for column in table.profile.columns.values():
+        few = 2 < column.distinct <= MOST_STATES and column.kind == "category"
+        rarer = [(value, rows) for value, rows in column.values[1:] if rows >= FEWEST]
+        if not few or not rarer or column.name in table.of.values():
+            continue
+        told = [each for each in rarer if names_outcome(each[0])]
+        named = names_outcome(column.name) or bool(_STATES & set(words(column.name)))
+        yield State(column, *(told or rarer)[0], 25 * named + 15 * bool(told))
+
+
+def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
+    """That one value is the outcome, and all others are not.
+
+    What is not like an outcome comes after everything else: better a draft to correct than none.
+    """
+    for state in states(table):
+        column, value = state.column, state.value
+        window, why = window_of(source, table, column)
+        others = [other for other, _ in column.values if other != value]
+        label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
+        evidence = (
+            f"{column.name} is {value!r} in {state.rows:,} of {counted(column.filled, 'row')} "
+            f"({share_of(state.rows, column.filled)})"
+        )
+        doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {why}"
+        score = state.likeness + math.log10(table.rows) if state.likeness else 0
+        yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)
