@@ -8,7 +8,7 @@ is kept first where there are too many; `resolving.py` measures, drops and caps.
 import re
 import unicodedata
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, count
 from typing import Any
@@ -48,10 +48,12 @@ class Profile:
     Attributes:
         categories: by event and path: `column` of the event, or `entity.column` of an entity that it names.
         numbering: events and columns of whole numbers that are nearly all different: they name their rows.
+        measured: by event and column: the category of the event that says what a number measures.
     """
 
     categories: Mapping[tuple[str, str], Values]
     numbering: frozenset[tuple[str, str]] = frozenset()
+    measured: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ def _of_past(past: Past, problem: Declared, profile: Profile, spans: Mapping[str
     for column in past.event.of_kind(*NUMBERS):
         if not is_label(problem, past.event, column) and (event, column) not in profile.numbering:
             yield from _of_number(past, column, spans, later)
+            yield from _of_measure(past, column, profile, spans, later)
     yield from _of_categories(past, problem, profile, spans, later)
 
 
@@ -183,6 +186,21 @@ def _of_number(past: Past, column: str, spans: Mapping[str, timedelta | None], l
     for window, span in longest:
         yield 8 + later, _name(past.name, column, f"min_{window}"), Declaration(min=operand, by=by, within=span)
         yield 8 + later, _name(past.name, column, f"max_{window}"), Declaration(max=operand, by=by, within=span)
+
+
+def _of_measure(
+    past: Past, column: str, profile: Profile, spans: Mapping[str, timedelta | None], later: int
+) -> Iterator[Named]:
+    """A number that measures something else in each kind of row, as a laboratory's values do, for each kind alone."""
+    event, by = past.event.event, past.by
+    path = profile.measured.get((event, column))
+    if path is None:
+        return
+    apart = {"by": by, "split": path, "values": profile.categories[event, path].frequent}
+    yield 3 + later, _name(past.name, column, "*_last"), Declaration(last=f"{event}.{column}", **apart)
+    for window, span in spans.items():
+        declared = Declaration(mean=f"{event}.{column}", within=span, **apart)
+        yield 3 + later, _name(past.name, column, f"*_mean_{window}"), declared
 
 
 def _of_categories(

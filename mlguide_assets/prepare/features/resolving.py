@@ -4,7 +4,7 @@ What the data decide (values of `split`, constants, copies) is decided by events
 so that nothing of the test is in the choice of features.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,15 +18,9 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.features import Automatic, Declaration, Features, split_names
 from mlguide_assets.define.prediction import Predict
 from mlguide_assets.define.schema import Schema
-from mlguide_assets.define.values import slug
 from mlguide_assets.prepare.drawn_rows import some_rows
 from mlguide_assets.prepare.features.automatic import (
-    Profile,
-    Values,
     automatic_declarations,
-    category_paths,
-    is_label,
-    pasts_of,
 )
 from mlguide_assets.prepare.features.catalogue import (
     Declared,
@@ -39,13 +33,10 @@ from mlguide_assets.prepare.features.catalogue import (
 from mlguide_assets.prepare.features.comparing import LARGEST, floats, single_precision
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
-from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
+from mlguide_assets.prepare.features.events import Tables
 from mlguide_assets.prepare.features.instants import FEW, Instants
+from mlguide_assets.prepare.features.pasts import FREQUENT, profile_of, that_have_names, values_of
 
-FREQUENT = 6
-"""Values of a category that become features of their own: so many, ..."""
-SHARE = 0.02
-"""... and only those that so large a share of its events has."""
 SAMPLE = 4_000
 """Decision rows on which constants and copies are looked for, about."""
 NEWEST, OUTGROWN, FEWEST_NEWEST = 0.2, 0.15, 50
@@ -54,12 +45,6 @@ the earlier ones. Fewer rows than the third number decide nothing."""
 SLACK = 1.3
 """So many times `max` features are measured at most, and a few more."""
 _FEW = 20
-FEWEST_NUMBERED = 1_000
-"""Whole numbers that so many events have, at least, ..."""
-NUMBERED = 0.95
-"""... and of which so large a share is different, about, number their rows: an offset, a receipt. No feature is made of
-them, since a model would learn its rows by heart."""
-
 _PLACE = "place_in_sample"
 
 
@@ -136,63 +121,6 @@ def _new_features(
     return _restricted(candidates, kept[:room])
 
 
-def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: datetime) -> Profile:
-    """The columns that an automatic feature can be made of, before an instant."""
-    events = {past.event.event: past.event for past in pasts_of(problem, automatic)}
-    categories = {
-        (noun, path): _values(problem, tables, noun, path, until)
-        for noun, event in events.items()
-        for path in category_paths(problem, event)
-    }
-    numbering = {(noun, column) for noun in events for column in _numbering(problem, tables, noun, until)}
-    return Profile(categories, frozenset(numbering))
-
-
-def _numbering(problem: Declared, tables: Tables, noun: str, until: datetime) -> Iterator[str]:
-    """The columns of an event that number its rows: whole numbers, nearly all different. One pass."""
-    event = problem.schema.event(noun)
-    numbers = [column for column in event.of_kind("number", "integer") if not is_label(problem, event, column)]
-    names = {column: column_name(event, column) for column in numbers}
-    if not names:
-        return
-    rows = canonical_events(tables, problem, noun)
-    rows = rows.filter(rows[AT] < microseconds(ibis.timestamp(until)))
-    measures: dict[str, ibis.Value] = {}
-    for place, name in enumerate(names.values()):
-        number = rows[name].cast("float64")
-        measures |= {
-            f"filled_{place}": number.count(),
-            f"distinct_{place}": number.approx_nunique(),
-            # No floor, which DuckDB has as a whole number of 64 bits: of a larger one it ends the query.
-            f"whole_{place}": (number % 1 == 0).all(),
-        }
-    found = rows.aggregate(measures).to_pyarrow().to_pylist()[0]
-    for place, column in enumerate(names):
-        filled, distinct = found[f"filled_{place}"], found[f"distinct_{place}"]
-        if found[f"whole_{place}"] and filled >= FEWEST_NUMBERED and distinct >= NUMBERED * filled:
-            yield column
-
-
-def _values(problem: Declared, tables: Tables, noun: str, path: str, until: datetime) -> Values:
-    event = problem.schema.event(noun)
-    rows = canonical_events(tables, problem, noun)
-    rows = rows.filter(rows[AT] < microseconds(ibis.timestamp(until)))
-    rows, names = with_paths(rows, event, [path], tables, problem.schema)
-    texts = rows.select(value=rows[names[path]].cast("string"))
-    counts = texts.filter(texts.value.notnull()).group_by("value").aggregate(rows=lambda table: table.count())
-    totals = (
-        counts.aggregate(rows=counts.rows.sum().cast("float64"), distinct=counts.count()).to_pyarrow().to_pylist()[0]
-    )
-    frequent = counts.filter(counts.rows >= SHARE * (totals["rows"] or 0)).order_by(ibis.desc("rows"), "value")
-    found = frequent.limit(FREQUENT).to_pyarrow()["value"].to_pylist()
-    return Values(tuple(_that_have_names(found)), totals["distinct"])
-
-
-def _that_have_names(values: list[str]) -> Iterator[str]:
-    """Values once each; one without a letter or digit has no name."""
-    return (value for value in dict.fromkeys(values) if slug(value))
-
-
 def _with_values(
     declaration: Declaration, problem: Declared, tables: Tables, until: datetime, earlier: tuple[str, ...]
 ) -> Declaration:
@@ -205,8 +133,8 @@ def _with_values(
         return declaration
     values = values_of_contract(declaration, problem)
     if values is None:
-        frequent = _values(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
-        values = tuple(_that_have_names([*earlier, *frequent]))[: max(FREQUENT, len(earlier))]
+        frequent = values_of(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
+        values = tuple(that_have_names([*earlier, *frequent]))[: max(FREQUENT, len(earlier))]
     return declaration.model_copy(update={"values": values})
 
 

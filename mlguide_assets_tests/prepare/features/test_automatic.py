@@ -20,13 +20,8 @@ from mlguide_assets.prepare.features.automatic import Profile, automatic_declara
 from mlguide_assets.prepare.features.building import declaration_as_yaml
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
-from mlguide_assets.prepare.features.resolving import (
-    FEWEST_NUMBERED,
-    ResolvedProblem,
-    outgrows,
-    profile_of,
-    resolved_features,
-)
+from mlguide_assets.prepare.features.pasts import FEWEST_NUMBERED, profile_of
+from mlguide_assets.prepare.features.resolving import ResolvedProblem, outgrows, resolved_features
 
 START = datetime(2024, 1, 1)
 UNTIL = datetime(2024, 3, 1)
@@ -306,3 +301,24 @@ def test_columns_of_any_letters_have_features_of_their_own() -> None:
     means = {declaration.mean for declaration in written.values() if declaration.mean}
     assert means == {f"sale.{name}" for name in columns}
     assert Features(declared=written).declared == written
+
+
+@pytest.mark.parametrize(("of_kind", "measured"), [(60.0, {("visit", "minutes"): "kind"}), (3.0, {})])
+def test_a_number_that_measures_something_else_per_kind_has_features_per_kind(
+    of_kind: float, measured: dict[tuple[str, str], str]
+) -> None:
+    """As in long tables, where a laboratory's value is a pressure in one row and a weight in another."""
+    tables = tables_of()
+    visits = tables["visits"]
+    long = (visits.kind == "long").cast("float64")
+    tables["visits"] = visits.mutate(
+        minutes=visits.minutes + of_kind * long, seconds=ibis.ifelse(visits.number == 1, 1e300, visits.seconds)
+    )
+    automatic = Automatic.model_validate(AUTOMATIC)
+    profile = profile_of(World(ENTITY, Features()), tables, automatic, UNTIL)
+    assert profile.measured == measured
+    written = automatic_declarations(World(ENTITY, Features()), automatic, profile, history=timedelta(days=60))
+    mean = written.get("member_visit_minutes_*_mean_7d")
+    assert bool(mean) == bool(measured)
+    if mean:
+        assert (mean.split, mean.values, mean.mean) == ("kind", ("short", "long"), "visit.minutes")
