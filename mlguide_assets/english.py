@@ -6,9 +6,11 @@ from datetime import timedelta
 def plural(noun: str) -> str:
     """Many of a noun, as English writes it.
 
-    >>> [plural(noun) for noun in ("user", "category", "pass", "day")]
-    ['users', 'categories', 'passes', 'days']
+    >>> [plural(noun) for noun in ("user", "category", "pass", "day", "diagnosis")]
+    ['users', 'categories', 'passes', 'days', 'diagnoses']
     """
+    if noun.endswith("sis"):
+        return f"{noun[:-2]}es"
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
