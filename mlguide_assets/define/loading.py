@@ -43,13 +43,22 @@ def load_problem(name_or_file: str) -> Problem:
 
     Raises:
         InputError: no such problem, or the file is not valid; the text names file, line, key and fix.
+
+    >>> problem = load_problem("fraud")
+    >>> problem.predict.each, problem.decision.unit, list(problem.tables)
+    ('payment', 'customer', ['transactions'])
     """
     path = find_document(name_or_file, SHIPPED, "problem")
     return parse_problem(path.read_bytes(), path)
 
 
 def parse_problem(content: bytes, path: Path) -> Problem:
-    """Validate the content of a problem file; `path` is named in errors and anchors relative source folders."""
+    """Validate the content of a problem file; `path` is named in errors and anchors relative source folders.
+
+    >>> parse_problem(b"name: shop", Path("shop.yaml"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mlguide_assets.errors.InputError: shop.yaml, line 1, statement: this key is missing; add it (6 more to fix ...).
+    """
     try:
         problem = parse_document(content, path, Problem)
     except InputError:
@@ -80,6 +89,9 @@ def with_overrides(
         source: a folder, an http(s) URL prefix, or a database URI.
         sends: expected number of simulated sends, or payments; only for problems that read from a simulator.
         engine: duckdb or spark.
+
+    >>> with_overrides(load_problem("fraud"), source="postgresql://host/bank").source.kind
+    'database'
     """
     if engine not in (None, "duckdb", "spark"):
         raise InputError(f"--engine {engine}: there is no such engine; choose duckdb or spark.")
@@ -189,6 +201,10 @@ def dump_problem(problem: Problem, *, passwords: bool = False) -> str:
 
     Args:
         passwords: keep it, for the eyes of this machine's user only.
+
+    >>> problem = load_problem("fraud")
+    >>> parse_problem(dump_problem(problem).encode(), Path("fraud.yaml")) == problem
+    True
     """
     # What is null is null by default, everywhere.
     values = problem.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -75,6 +75,11 @@ def log_evidence(control: npt.ArrayLike, treatment: npt.ArrayLike, share: npt.Ar
 
     Args:
         control, treatment, share: see `Stage`; arrays (..., stages). Stages are summed over.
+
+    With nine of ten events in the half that is treated, equal rates are rejected at one in a thousand:
+
+    >>> bool(log_evidence([10], [90], [0.5], ratio=1.0) > log(1 / 0.001))
+    True
     """
     treated, untreated, shares = (np.asarray(each, dtype=np.float64)[..., None] for each in (treatment, control, share))
     null = _log_likelihood(treated, untreated, shares, np.array([log(ratio)])).sum(axis=-2)

@@ -75,6 +75,11 @@ def _inverse(squares: Floats) -> tuple[Floats, int]:
 
 
 def variance_reduction(before: tuple[Sample, Sample], after: tuple[Sample, Sample]) -> float:
-    """The share of the variance of a difference of means that an adjustment took out; below 0 where it added some."""
+    """The share of the variance of a difference of means that an adjustment took out; below 0 where it added some.
+
+    >>> before, after = Sample(100, 5.0, 4.0), Sample(100, 5.0, 1.0)
+    >>> variance_reduction((before, before), (after, after))
+    0.75
+    """
     old, new = (sum(each.variance / each.units for each in pair) for pair in (before, after))
     return 1 - new / old if old else 0.0

@@ -64,7 +64,11 @@ def draw_index(salt: str, unit: Unit, count: int) -> int:
 
 
 def draw_shares(salt: str, units: Iterable[Unit]) -> npt.NDArray[np.float64]:
-    """`draw_share` of many units, in their order."""
+    """`draw_share` of many units, in their order.
+
+    >>> [round(float(share), 3) for share in draw_shares("a salt", [1, 2])]
+    [0.624, 0.501]
+    """
     return np.array([draw_share(salt, unit) for unit in units], dtype=np.float64)
 
 

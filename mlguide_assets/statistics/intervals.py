@@ -56,6 +56,10 @@ def percentile_bounds(replicates: Floats, level: float = 0.95) -> tuple[Floats, 
     """Low and high (...) of replicates (..., repeats): their central `level`, from those that have a value.
 
     NaN where more than half of the replicates have none.
+
+    >>> low, high = percentile_bounds(np.arange(101.0), level=0.9)
+    >>> round(float(low), 6), round(float(high), 6)
+    (5.0, 95.0)
     """
     shares = [(1 - level) / 2, (1 + level) / 2]
     rows = replicates.reshape(prod(replicates.shape[:-1]), replicates.shape[-1])
@@ -77,6 +81,9 @@ def distance_interval(value: float, noise: Floats) -> Estimate:
     positive also where there is none, and replicates of the distance itself more so: their percentiles would miss
     0 nearly always. By the triangle inequality, value and truth differ by at most the distance between estimate and
     truth: value +- the quantile of `noise` holds at least at 95 %, and reaches 0 where noise may be all there is.
+
+    >>> distance_interval(0.01, np.full(100, 0.03))
+    Estimate(value=0.01, low=0.0, high=0.04)
     """
     if np.isnan(value) or 2 * np.isnan(noise).sum() > len(noise):
         return Estimate(value, float("nan"), float("nan"))

@@ -56,7 +56,11 @@ def compare_proportions(control: Events, treatment: Events, *, alpha: float = 0.
 def score_z(
     control_events: npt.ArrayLike, control_units: npt.ArrayLike, events: npt.ArrayLike, units: npt.ArrayLike
 ) -> Floats:
-    """The signed score statistic of equal proportions, element by element; 0 where nothing varies."""
+    """The signed score statistic of equal proportions, element by element; 0 where nothing varies.
+
+    >>> score_z([10], [100], [20], [100]).round(2)
+    array([1.98])
+    """
     counts = [np.asarray(each, dtype=np.float64) for each in (events, units, control_events, control_units)]
     with np.errstate(divide="ignore", invalid="ignore"):
         z, _ = score_test_proportions_2indep(*counts, return_results=False)
@@ -64,7 +68,11 @@ def score_z(
 
 
 def two_sided_p(z: npt.ArrayLike) -> float:
-    """From the upper tail: 1 - cdf would be 0 from |z| = 8.3 on."""
+    """From the upper tail: 1 - cdf would be 0 from |z| = 8.3 on.
+
+    >>> round(two_sided_p(1.96), 3)
+    0.05
+    """
     from scipy.stats import norm
 
     return float(2 * norm.sf(np.abs(z)))

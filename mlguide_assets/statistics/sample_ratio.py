@@ -33,6 +33,9 @@ def sequential_sample_ratio_p_value(counts: npt.ArrayLike, weights: npt.ArrayLik
 
     One over the Bayes factor of a Dirichlet prior around the weights (Lindon and Malek, 2022): it falls below a level
     at any time in at most that share of experiments without a fault.
+
+    >>> [round(float(sequential_sample_ratio_p_value(counts, [0.5, 0.5])), 3) for counts in ([500, 510], [500, 700])]
+    [1.0, 0.005]
     """
     observed, shares, impossible = _used(counts, weights)
     prior = CONCENTRATION * shares
@@ -44,7 +47,11 @@ def sequential_sample_ratio_p_value(counts: npt.ArrayLike, weights: npt.ArrayLik
 
 
 def largest_deviation(counts: Sequence[int], weights: Sequence[float]) -> int:
-    """Index of the arm whose count is farthest from what was expected, in standard deviations."""
+    """Index of the arm whose count is farthest from what was expected, in standard deviations.
+
+    >>> largest_deviation([500, 480, 620], [1, 1, 1])
+    2
+    """
     observed, shares = np.asarray(counts, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     expected = shares / shares.sum() * observed.sum()
     return int(np.argmax(np.abs(observed - expected) / np.sqrt(np.maximum(expected, 1e-9))))

@@ -44,7 +44,11 @@ def ratio_bounds(events: int, units: int, control_events: int, control_units: in
 
 
 def rates_at_difference(x: int, n: int, x0: int, n0: int, difference: float) -> tuple[float, float]:
-    """The rates p of x of n and p0 of x0 of n0 that are most likely where p - p0 is `difference`: a root of a cubic."""
+    """The rates p of x of n and p0 of x0 of n0 that are most likely where p - p0 is `difference`: a root of a cubic.
+
+    >>> [round(rate, 4) for rate in rates_at_difference(20, 100, 10, 100, 0.0)]
+    [0.15, 0.15]
+    """
     total, events = n + n0, x + x0
     b = ((n + 2 * n0) * difference - total - events) / total
     c = ((n0 * difference - total - 2 * x0) * difference + events) / total
@@ -64,7 +68,11 @@ def rates_at_difference(x: int, n: int, x0: int, n0: int, difference: float) -> 
 
 
 def rates_at_ratio(x: int, n: int, x0: int, n0: int, ratio: float) -> tuple[float, float]:
-    """The rates p of x of n and p0 of x0 of n0 that are most likely where p / p0 is `ratio`: a root of a quadratic."""
+    """The rates p of x of n and p0 of x0 of n0 that are most likely where p / p0 is `ratio`: a root of a quadratic.
+
+    >>> [round(rate, 4) for rate in rates_at_ratio(20, 100, 10, 100, 1.0)]
+    [0.15, 0.15]
+    """
     b = (n + x0) * ratio + x + n0
     root = sqrt(max(0.0, b * b - 4 * (n + n0) * ratio * (x + x0)))
     p0 = min(1.0, 1 / ratio, 2 * (x + x0) / (b + root))

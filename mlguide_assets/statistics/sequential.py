@@ -57,6 +57,10 @@ def crossing_probabilities(fractions: Sequence[float], bounds: Sequence[float], 
 
     Args:
         drift: the expected z at information 1, so (true effect) / (its standard error at the planned end).
+
+    >>> bounds = boundaries([0.5, 1.0], 0.05)
+    >>> round(float(crossing_probabilities([0.5, 1.0], bounds).sum()), 4)
+    0.05
     """
     times = _increasing(fractions)
     walk, crossed = _Walk(), []
@@ -67,7 +71,11 @@ def crossing_probabilities(fractions: Sequence[float], bounds: Sequence[float], 
 
 
 def drift_for_power(fractions: Sequence[float], bounds: Sequence[float], power: float) -> float:
-    """The drift at which the looks together reject with a probability of `power`; see `crossing_probabilities`."""
+    """The drift at which the looks together reject with a probability of `power`; see `crossing_probabilities`.
+
+    >>> round(drift_for_power([1.0], [1.96], 0.8), 2)
+    2.8
+    """
 
     def missing(drift: float) -> float:
         return float(crossing_probabilities(fractions, bounds, drift).sum()) - power

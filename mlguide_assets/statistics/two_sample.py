@@ -60,6 +60,10 @@ def design_effect(tests: Sequence[ChiSquare]) -> float:
 
     It is an upper bound of the mean of statistic / degrees, taking the sum of the statistics as a multiple of a
     chi-square: a mean that is too low by chance in one of many columns would be what alarms.
+
+    >>> usual = chi_square([90, 110], [45, 55])
+    >>> design_effect([usual])
+    1.0
     """
     from scipy.special import chdtri
 
@@ -107,6 +111,9 @@ def share_p_value(reference: tuple[int, int], window: tuple[int, int], *, inflat
     """Two-sided p of the score test that two shares are equal; each side is (cases, rows).
 
     `inflation` multiplies the variance, as for `chi_square`. 1 where a side is empty or all rows are alike.
+
+    >>> round(share_p_value((10, 1000), (30, 1000)), 4), share_p_value((10, 1000), (1, 100))
+    (0.0014, 1.0)
     """
     from scipy.special import ndtr
 

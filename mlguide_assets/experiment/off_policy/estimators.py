@@ -54,6 +54,17 @@ def estimate(
     """Every estimator of the target's value, and the value of the logged policy (`LOGGED`).
 
     DM and DR are there where there are predictions. All intervals come from the same replicates.
+
+    A target that always takes one of two actions, which were logged at equal chance and lead to a reward in 3 of 10:
+
+    >>> chance = np.random.default_rng(0)
+    >>> log = PolicyLog(
+    ...     units=np.arange(4000), rewards=chance.binomial(1, 0.3, 4000).astype(float),
+    ...     propensities=np.full(4000, 0.5), target=chance.integers(0, 2, 4000).astype(float),
+    ... )
+    >>> found = estimate(log, repeats=100)
+    >>> round(found[SNIPS].value.value, 2)
+    0.29
     """
     terms = _terms(log, predictions)
     bootstrap = ClusterBootstrap(_clusters(log, seed), repeats, seed)

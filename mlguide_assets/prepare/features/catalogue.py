@@ -83,6 +83,10 @@ def features_of(problem: Declared) -> tuple[Feature, ...]:
 
     Raises:
         UnresolvedFeatureError: two have one name, or the values of a `split` are not known yet.
+
+    >>> from mlguide_assets.define.loading import load_problem
+    >>> [(feature.name, feature.origin) for feature in features_of(load_problem("fraud"))][:2]
+    [('TX_AMOUNT', 'known'), ('customer_payments_1d', 'history')]
     """
     features = (*_entity_columns(problem), *_known_columns(problem), *_declared(problem))
     times = Counter(feature.name.lower() for feature in features)
@@ -209,6 +213,10 @@ def in_words(declaration: Declaration, split: tuple[str, str] | None, problem: D
     """What a feature says, as a sentence.
 
     Counted are events strictly before the decision; outcomes once they are final.
+
+    >>> from mlguide_assets.define.loading import load_problem
+    >>> in_words(Declaration(count="payment", by="customer", within="7d"), None, load_problem("fraud"))
+    'Number of earlier payments of the customer, in the 7 days before.'
     """
     operator = declaration.operator
     if operator == "calendar":

@@ -74,6 +74,19 @@ def with_features(
 
     Returns:
         The columns of the spine, then the features in the order of `features_of`; one row for each of the spine.
+
+    What a customer paid in the week before, for a payment of 26 May:
+
+    >>> from datetime import datetime
+    >>> from mlguide_assets.define.features import Features
+    >>> from mlguide_assets.define.loading import load_problem
+    >>> week = {"declared": {"last_week": {"count": "payment", "by": "customer", "within": "7d"}}}
+    >>> fraud = load_problem("fraud").model_copy(update={"features": Features.model_validate(week)})
+    >>> at, ids = [datetime(2018, 5, day) for day in (1, 20, 25)], {"CUSTOMER_ID": [7] * 3, "TERMINAL_ID": [1] * 3}
+    >>> paid = {"TRANSACTION_ID": range(3), "TX_DATETIME": at, **ids, "TX_AMOUNT": [9.5] * 3, "TX_FRAUD": ["0"] * 3}
+    >>> now = {"customer_id": [7], "terminal_id": [1], "TX_DATETIME": [datetime(2018, 5, 26)], "TX_AMOUNT": [20.0]}
+    >>> with_features(ibis.memtable(now), {"transactions": ibis.memtable(paid)}, fraud).last_week.execute().to_list()
+    [2]
     """
     features = features_of(problem)
     requested = microseconds(spine[time_column(problem)])
