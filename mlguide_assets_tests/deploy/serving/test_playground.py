@@ -14,6 +14,7 @@ from mlguide_assets.deploy.serving.app import PLAYGROUND
 from mlguide_assets.deploy.serving.features import microseconds
 from mlguide_assets.prepare.features.request_time import calendar, days_between
 from mlguide_assets_tests.deploy.serving.browser import CONTRASTS, FAILED_REQUEST, NAMELESS, Visit, chromium
+from mlguide_assets_tests.deploy.serving.others import AS_OF as OTHERS_AS_OF
 from mlguide_assets_tests.deploy.serving.serving import (
     AS_OF,
     HOSTILE,
@@ -35,6 +36,7 @@ PAIRS = "users=3,40&emails=12,1,4,3"
 LONG_ID = 2**63 - 1
 """JavaScript's numbers would round it."""
 KEY = "a-key-of-nobody"
+SINCE = "customer_order_days_since_last"
 LATER = AS_OF + timedelta(hours=37)
 
 
@@ -493,6 +495,23 @@ def test_customers_are_answered_one_after_the_other(visit: Callable[..., Visit],
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
     assert seen.page.evaluate(NAMELESS) == []
     assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []
+    assert seen.said == []
+
+
+def test_a_customer_is_asked_about_at_another_moment_and_what_if(
+    visit: Callable[..., Visit], orders_server: Server
+) -> None:
+    later, client = OTHERS_AS_OF + timedelta(hours=20), orders_server.client()
+    seen = visit(orders_server, f"customers=17,3&as_of={later:%Y-%m-%dT%H:%M}&{SINCE}=40").answered()
+    asked = {"customer_ids": [17, 3], "as_of": later.isoformat() + "Z", "explain": True}
+    scored = client.post("/predict", {**asked, "what_if": {SINCE: 40}}).json()["predictions"]
+    assert seen.ranked() == [(each["customer_id"], each["probability"]) for each in scored]
+    assert scored != client.post("/predict", asked).json()["predictions"]
+    said = [reason["text"] for each in scored for reason in each["reasons"]]
+    assert seen.texts(".reasons li") == [" ".join(text.split()) for text in said]
+    assert [each["probability"] for each in in_a_shell(seen.page.locator("#curl").inner_text())["predictions"]] == [
+        each["probability"] for each in scored
+    ]
     assert seen.said == []
 
 

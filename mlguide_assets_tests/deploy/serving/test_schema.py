@@ -78,11 +78,11 @@ def ask_much(schema: Any, method: str, path: str, mode: schemathesis.GenerationM
 
 def make_answerable(body: dict[str, Any], chosen: st.DataObject) -> None:
     """Ask about users and instants that there are, mostly: of any 64-bit numbers nothing is known."""
-    for name in ("user_ids", "email_ids"):
+    for name in ("user_ids", "email_ids", "customer_ids"):
         if body.get(name):
             body[name] = [each % (USERS + 5) for each in body[name]]
     if body.get("as_of") and chosen.draw(st.booleans()):
-        body["as_of"] = AS_OF.isoformat() + "Z"
+        body["as_of"] = (OTHERS_AS_OF if "customer_ids" in body else AS_OF).isoformat() + "Z"
     for payment in body.get("payments") or [body]:
         if payment.get("paid") and chosen.draw(st.booleans()):
             payment["paid"] = OTHERS_AS_OF.isoformat() + "Z"
@@ -111,6 +111,15 @@ def test_what_the_schema_forbids_is_refused(schema: Any, method: str, path: str)
 def test_of_payments_too(payments_server: Server, method: str, path: str, mode: schemathesis.GenerationMode) -> None:
     """An event, one or several, whose ids are texts and numbers."""
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{payments_server.port}/openapi.json")
+    seen = ask_much(schema, method, path, mode, examples=FEW)
+    assert (200 if mode == schemathesis.GenerationMode.POSITIVE else 422) in seen
+
+
+@pytest.mark.parametrize("mode", [*_OF_KIND])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/predict"), ("GET", "/customers")])
+def test_of_customers_too(orders_server: Server, method: str, path: str, mode: schemathesis.GenerationMode) -> None:
+    """Entities at cut-offs: their ids are all that is asked about, and features follow from what they did."""
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{orders_server.port}/openapi.json")
     seen = ask_much(schema, method, path, mode, examples=FEW)
     assert (200 if mode == schemathesis.GenerationMode.POSITIVE else 422) in seen
 
