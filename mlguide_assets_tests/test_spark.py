@@ -17,22 +17,23 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from mlguide_assets.define.policies import Exploration
-from mlguide_assets.deploy.batch import PREDICTIONS, best_choices, predictions_of_day
+from mlguide_assets.deploy.batch import best_choices, predictions_of_day
 from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle
-from mlguide_assets.deploy.log.landing import log_schema
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.deploy.online_store.publishing import last_decisions, publishable
 from mlguide_assets.deploy.plan.action_plan import plan_actions
 from mlguide_assets.deploy.plan.figures import plan_figures
 from mlguide_assets.deploy.plan.planning import plan_day
 from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
+from mlguide_assets.deploy.predictions_table import PREDICTIONS
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift.data_drift import check_days
 from mlguide_assets.observe.rows import landed_days, rows_of_some_units
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.features.building import declarations_of, tables_of
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.spark.session import open_spark

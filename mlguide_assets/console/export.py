@@ -15,9 +15,9 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.batch import per_scoring_day, reached_days
 from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.contracts.refused_runs import REFUSED
 from mlguide_assets.prepare.files import disk_reason
-from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.simulation_clock import day_reached
 from mlguide_assets.retrain.trigger_state import landed

@@ -8,9 +8,10 @@ from typing import Any
 from mlguide_assets.define.changing import changing_warnings
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
+from mlguide_assets.deploy.batch import reached_days
 from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
 from mlguide_assets.deploy.gate.history import canaries, candidate_decision, last_decision, last_gate_decision
+from mlguide_assets.deploy.predictions_table import PREDICTIONS
 from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.experiment.canary.record import running_canary
 from mlguide_assets.experiment.plan_alert import plan_warnings

@@ -18,13 +18,13 @@ def _of_stages(problem: Problem) -> Iterator[Mapping[str, dict[str, str]]]:
     from mlguide_assets.deploy import columns as deploy
 
     yield deploy.columns_of(problem)
-    from mlguide_assets.experiment.columns import COLUMNS as EXPERIMENT
-    from mlguide_assets.retrain.columns import COLUMNS as RETRAIN
-
-    yield {**EXPERIMENT, **RETRAIN}
     from mlguide_assets.train import columns as train
 
     yield train.columns_of(problem)
     from mlguide_assets.observe import columns as observe
 
     yield observe.columns_of(problem)
+    from mlguide_assets.experiment.columns import COLUMNS as EXPERIMENT
+    from mlguide_assets.retrain.columns import COLUMNS as RETRAIN
+
+    yield {**EXPERIMENT, **RETRAIN}

@@ -244,7 +244,8 @@ if DECISION.best_table:
         "even that one is too risky.",
     )
     def best_choices(context: dg.AssetExecutionContext, workspace: Workspace) -> Any:
-        from mlguide_assets.deploy.batch import PREDICTIONS, best_choices
+        from mlguide_assets.deploy.batch import best_choices
+        from mlguide_assets.deploy.predictions_table import PREDICTIONS
 
         lake, day = workspace.lake, context.partition_key
         return best_choices(lake.open(PREDICTIONS, partitions=[day]), PROBLEM)
@@ -273,10 +274,11 @@ if DECISION.best_table:
 )
 def plan(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult[None]]:
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
-    from mlguide_assets.deploy.batch import PREDICTIONS, challenger_scores
+    from mlguide_assets.deploy.batch import challenger_scores
     from mlguide_assets.deploy.plan.action_plan import action_figures
     from mlguide_assets.deploy.plan.figures import check_plan, plan_figures
     from mlguide_assets.deploy.plan.planning import plan_day
+    from mlguide_assets.deploy.predictions_table import PREDICTIONS
     from mlguide_assets.deploy.serving.instants import now_of
     from mlguide_assets.prepare.features.building import clock_of, tables_of
 

@@ -19,6 +19,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
 from mlguide_assets.deploy.online_store.publishing import newest_first
 from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
+from mlguide_assets.deploy.predictions_table import PREDICTIONS, predictions_schema
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import last_day
@@ -36,33 +37,12 @@ UNITS_AT_ONCE = 20_000
 UNITS_IN_MEMORY = 500_000
 """Units whose states are read at a time."""
 
-PREDICTIONS = "batch_predictions"
-
 
 def per_scoring_day(problem: Problem) -> tuple[str, ...]:
     """Tables that hold the same entities once more for every day that was scored, a partition each."""
     decision = problem.decision
     best = (decision.best_table,) if decision.best_table else ()
     return (*decision.store_tables.values(), PREDICTIONS, *best, ASSIGNMENTS, decision.plan_table)
-
-
-def predictions_schema(ids: pa.Schema) -> pa.Schema:
-    """The columns of predictions.
-
-    Args:
-        ids: names and types of the columns that identify the predictions of a day (`Decision.scored_keys`).
-    """
-    return pa.schema(
-        [
-            ("scoring_date", pa.date32()),
-            *ids,
-            ("probability", pa.float64()),
-            ("decision", pa.string()),
-            ("model_version", pa.string()),
-            ("feature_time", pa.timestamp("us")),
-            ("run_id", pa.string()),
-        ]
-    )
 
 
 @dataclass(frozen=True)

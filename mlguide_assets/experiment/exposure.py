@@ -29,6 +29,17 @@ _BUT_UNIT = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "unit_id": "The unit.",
+    "experiment": "Name of the experiment.",
+    "version": "Its version.",
+    "arm": "The arm that the unit met.",
+    "exposed_at": "When it first met this arm, UTC.",
+    "model_version": "The model version that decided then.",
+    "origin": "What met the unit first: the plan or the API.",
+}
+"""Column → meaning."""
+
 
 def exposures_schema(unit: pa.DataType) -> pa.Schema:
     """The columns of exposures.

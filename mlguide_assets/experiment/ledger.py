@@ -40,6 +40,20 @@ _SCHEMA = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "experiment": "Name of the experiment.",
+    "version": "Its version.",
+    "at": "When it was recorded, UTC.",
+    "event": "started, stopped by a person, finished by its results; or models: the versions of its arms.",
+    "start": "The first day of the experiment.",
+    "planned_units": "Units whose outcome window is expected to be closed at the last look; null but for starts.",
+    "reason": "Why it was started or ended.",
+    "who": "Who did it: a person, the problem file, or a look.",
+    "content": "Of a start, the experiment file as it was; of models, the versions by policy, as JSON; else null.",
+    "fingerprint": "A hash of what the file says, however it is written; null but for starts.",
+}
+"""Column → meaning."""
+
 
 def recorded(lake: Lake) -> list[Started | Unreadable]:
     """All experiments that were ever started, in the order in which they were."""

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import ibis
-import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
@@ -26,6 +25,7 @@ from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.ledger import end, results, running, table_lock
 from mlguide_assets.experiment.outcomes import ACTIONS, COLUMNS, EARLIER, OUTCOME, changing_slices, unit_outcomes
+from mlguide_assets.experiment.results_table import SCHEMA
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
@@ -38,38 +38,6 @@ from mlguide_assets.statistics.sequential import boundaries
 
 BY_LOOK = "look"
 """Who ended an experiment, in the record, where its results did."""
-
-SCHEMA = pa.schema(
-    [
-        ("experiment", pa.string()),
-        ("version", pa.int64()),
-        ("look", pa.int64()),
-        ("looks", pa.int64()),
-        ("look_day", pa.string()),
-        ("data_until", pa.string()),
-        ("recorded_at", pa.string()),
-        ("verdict", pa.string()),
-        ("rule", pa.string()),
-        ("reason", pa.string()),
-        ("variant", pa.string()),
-        ("is_final", pa.bool_()),
-        ("information", pa.float64()),
-        ("boundary", pa.float64()),
-        ("units", pa.int64()),
-        ("waiting", pa.int64()),
-        ("control", pa.float64()),
-        ("treatment", pa.float64()),
-        ("ratio", pa.float64()),
-        ("ratio_low", pa.float64()),
-        ("ratio_high", pa.float64()),
-        ("difference", pa.float64()),
-        ("difference_low", pa.float64()),
-        ("difference_high", pa.float64()),
-        ("p", pa.float64()),
-        ("evidence", pa.string()),
-        ("run_id", pa.string()),
-    ]
-)
 
 _KINDS: dict[str, Kind] = {OUTCOME: "binary", ACTIONS: "mean"}
 _DAILY = ("sample_ratio", "mixed_exposure")

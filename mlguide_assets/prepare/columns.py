@@ -3,25 +3,16 @@
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import with_article
+from mlguide_assets.prepare.contracts.contract_tables import (
+    CONTRACT,
+    QUARANTINED,
+    QUARANTINED_COLUMNS,
+    RESULT_COLUMNS,
+)
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
+from mlguide_assets.prepare.features import building
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
-
-_RECORDS = {
-    "contract_results": {
-        "rule": "The rule: table and fact that should hold.",
-        "violations": "Rows that break the rule.",
-        "rows": "Rows that the rule was applied to.",
-        "action": "What happens to a violation: block, quarantine or warn.",
-        "example": "One row that breaks the rule.",
-        "cause": "What is wrong with it, and what to do in the source.",
-    },
-    "quarantined_rows": {
-        "table": "The table that the row was read for.",
-        "reasons": "The rules that the row breaks.",
-        "row": "The row as it was read, as text.",
-    },
-}
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
@@ -30,22 +21,13 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
     keys, described = _keys(problem), {each.name: each.description for each in features}
     return {
         **{str(name): _of_source(problem, name) for name in problem.tables},
-        **_RECORDS,
-        **_DECLARATIONS,
+        CONTRACT: RESULT_COLUMNS,
+        QUARANTINED: QUARANTINED_COLUMNS,
+        building.DECLARATIONS: building.COLUMNS,
         problem.core_table: _of_core(keys, problem),
         problem.features_table: described | keys,
         **{table: _of_state(noun, features, problem) for noun, table in problem.decision.store_tables.items()},
     }
-
-
-_DECLARATIONS = {
-    "feature_declarations": {
-        "feature": "The name of the feature.",
-        "declaration": "How it is declared, as in a problem file.",
-        "description": "What it means.",
-        "automatic": "Whether `automatic` declared it: then it stays as long as the problem file allows it.",
-    }
-}
 
 
 def known_features(problem: Problem) -> tuple[Feature, ...]:

@@ -14,6 +14,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.instants import midnight, now_utc
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED, QUARANTINED_COLUMNS
 from mlguide_assets.prepare.contracts.validation import RuleResult, validate
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Listed, entities_of, rows_without
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
@@ -28,9 +29,8 @@ from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
-QUARANTINED = "quarantined_rows"
 WHAT = "What is read"
-_NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("table", "reasons", "row")})
+_NOTHING = pa.table({name: pa.array([], pa.string()) for name in QUARANTINED_COLUMNS})
 """What is set aside where no row is: a table with columns all the same."""
 
 NONE_ELSEWHERE: Mapping[str, Sequence[Listed]] = MappingProxyType({})

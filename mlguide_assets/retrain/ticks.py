@@ -51,6 +51,21 @@ SCHEMA = pa.schema(
         ("ended_at", pa.string()),
     ]
 )
+
+COLUMNS = {
+    "tick_at": "When the trigger looked, UTC.",
+    "trigger": "Which trigger: daily, new_outcomes, drift, performance_drop, watch, or by_hand.",
+    "data_until": "The newest day of data then.",
+    "decision": "What follows: run, wait or roll_back.",
+    "reason": "Why, in words.",
+    "evidence": "The numbers behind the decision, as JSON.",
+    "run_id": "The Dagster run that trained; null where none did.",
+    "outcome": "How the training ended: the gate's verdict, failed, or rolled_back; null while unknown.",
+    "outcome_reason": "Why it ended so.",
+    "version": "The version that came of it.",
+    "ended_at": "When it ended, UTC.",
+}
+"""Column → meaning."""
 """Of the table: when and who looked, the newest day of data then, what was decided and why, and how it ended."""
 
 _ENDING = ("run_id", "outcome", "outcome_reason", "version", "ended_at")

@@ -9,8 +9,10 @@ import pyarrow.csv
 import pytest
 import yaml
 
+from mlguide_assets.settings import Home
 from mlguide_assets_tests import commands
 from mlguide_assets_tests.commands import Done
+from mlguide_assets_tests.defs.described import described
 from mlguide_assets_tests.other_tables import PAYMENTS, write_payments
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,11 @@ def test_the_gate_answers_about_payments(ran: tuple[Path, dict[str, Any]]) -> No
     assert status["champion"]["version"] == "1"
     assert status["tables"]["payment_features"]["rows"] == 3000
     assert status["tables"]["feature_declarations"]["rows"] == 5
+
+
+def test_every_table_says_what_its_columns_mean(ran: tuple[Path, dict[str, Any]]) -> None:
+    found, meanings = described(Home(ran[0]))
+    assert found == meanings
 
 
 def test_the_report_speaks_of_payments(ran: tuple[Path, dict[str, Any]]) -> None:

@@ -5,25 +5,31 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mlguide_assets import definitions
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.values import slug
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.defs.workspace import PROBLEM
-from mlguide_assets.deploy import batch
-from mlguide_assets.deploy.gate import history
-from mlguide_assets.deploy.log import fault_landing, landing
-from mlguide_assets.deploy.plan import choices
+from mlguide_assets.deploy import predictions_table
+from mlguide_assets.deploy.gate import history, recorded_criteria
+from mlguide_assets.deploy.log import fault_landing, log_table
+from mlguide_assets.deploy.plan import plan_table, policies
+from mlguide_assets.experiment import exposure, ledger, results_table
+from mlguide_assets.experiment.canary import record as canary
+from mlguide_assets.experiment.off_policy import record as off_policy
 from mlguide_assets.observe import online_parity
 from mlguide_assets.observe.drift import data_drift
 from mlguide_assets.observe.performance import champion_watch, model_performance
 from mlguide_assets.observe.performance import verdict as performance_verdict
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.retrain import ticks
+from mlguide_assets.settings import Home
 from mlguide_assets.train.backtest import staleness
 from mlguide_assets.train.backtest import windows as training_windows
 from mlguide_assets.train.evaluation import slices
 from mlguide_assets.train.tuning import search, trials
 from mlguide_assets_tests import other_tables
+from mlguide_assets_tests.defs.described import described
 from mlguide_assets_tests.email_case import counted_values
 from mlguide_assets_tests.other_tables import problem_of
 
@@ -44,12 +50,19 @@ ORDERS = problem_of(
     Path("nowhere"),
 )
 SCHEMAS: dict[str, pa.Schema] = {
-    "batch_predictions": batch.predictions_schema(IDS),
-    "best_email_per_user": batch.predictions_schema(IDS),
+    "batch_predictions": predictions_table.predictions_schema(IDS),
+    "best_email_per_user": predictions_table.predictions_schema(IDS),
     "request_faults": fault_landing.FAULTS_SCHEMA,
     "promotion_decisions": history._SCHEMA,
-    "prediction_log": landing.log_schema(PROBLEM.decision),
-    "send_plan": choices.plan_schema(IDS),
+    "gate_criteria": recorded_criteria._SCHEMA,
+    "prediction_log": log_table.log_schema(PROBLEM.decision),
+    "send_plan": plan_table.plan_schema(IDS),
+    "experiments": ledger._SCHEMA,
+    "experiment_assignments": policies.assigned_schema(pa.int64()),
+    "exposures": exposure.exposures_schema(pa.int64()),
+    "experiment_results": results_table.SCHEMA,
+    "offline_and_online": off_policy.SCHEMA,
+    "canary_steps": canary._SCHEMA,
     "data_drift": data_drift.SCHEMA,
     "online_parity": online_parity.SCHEMA,
     "champion_watch": champion_watch.SCHEMA,
@@ -72,6 +85,20 @@ OF_A_VERSION = {
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_the_meanings_of_a_table_are_those_of_its_columns(table: str) -> None:
     assert set(column_meanings(table, PROBLEM)) == set(SCHEMAS[table].names)
+
+
+def test_every_table_of_a_whole_run_says_what_its_columns_mean(sample_home: Path) -> None:
+    found, meanings = described(Home(sample_home / "home"))
+    assert found == meanings
+    assert all(text for columns in meanings.values() for text in columns.values())
+
+
+def test_no_table_of_the_graph_is_left_out(sample_home: Path) -> None:
+    """Those that a run of the sample does not write are held against their schemas."""
+    specs = definitions.defs().resolve_all_asset_specs()
+    tables = {spec.key.to_user_string() for spec in specs if "parquet" in spec.kinds}
+    assert "canary_steps" in tables
+    assert tables - {*described(Home(sample_home / "home"))[0], *SCHEMAS} == set()
 
 
 @pytest.mark.parametrize("table", OF_A_VERSION)

@@ -5,10 +5,10 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from mlguide_assets.deploy.plan.plan_table import plan_schema
+from mlguide_assets.deploy.predictions_table import predictions_schema
 
 from mlguide_assets.define.policies import POLICIES, Policies
-from mlguide_assets.deploy.batch import predictions_schema
-from mlguide_assets.deploy.plan.choices import plan_schema
 from mlguide_assets.deploy.plan.policies import assigned_schema
 
 DAY = date(2024, 4, 20)

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.define.policies import Policies
-from mlguide_assets.experiment.looks import SCHEMA as LOOKS
 from mlguide_assets.experiment.off_policy.comparing import compare_policies
 from mlguide_assets.experiment.off_policy.record import (
     EVERY,
@@ -22,6 +21,7 @@ from mlguide_assets.experiment.off_policy.record import (
     recorded,
     results,
 )
+from mlguide_assets.experiment.results_table import SCHEMA as LOOKS
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.prepare.lake.lake import Lake

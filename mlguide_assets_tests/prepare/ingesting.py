@@ -10,9 +10,10 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
 from mlguide_assets.prepare.contracts.validation import RuleResult, results_table
-from mlguide_assets.prepare.ingest import QUARANTINED, Ingested, ingest
+from mlguide_assets.prepare.ingest import Ingested, ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.casting import cast_to_schema

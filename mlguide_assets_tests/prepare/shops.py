@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
 from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.incremental import features_by_partition
-from mlguide_assets.prepare.ingest import QUARANTINED, ingest
+from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.prepare.ingesting import keep

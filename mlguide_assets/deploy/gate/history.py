@@ -39,6 +39,20 @@ _SCHEMA = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "decided_at": "When it was decided, UTC.",
+    "version": "The version that was decided on.",
+    "trained_at": "When that version was trained, UTC.",
+    "verdict": "promoted, canary (goes live step by step), aborted (its canary did harm), waiting for an "
+    "experiment or a person, kept as challenger, refused, or rolled_back.",
+    "reasons": "What the decision rests on.",
+    "criteria": "Every criterion with its value, interval, threshold and result, as JSON.",
+    "champion_before": "The champion until then; null where there was none.",
+    "decided_by": "The gate, a person, the watch over a new champion, or a canary.",
+    "run_id": "The Dagster run in which the gate decided; empty for a person.",
+}
+"""Column → meaning."""
+
 
 def record(
     lake: Lake,

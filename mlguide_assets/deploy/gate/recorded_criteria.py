@@ -28,6 +28,21 @@ _SCHEMA = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "recorded_at": "When it was recorded, UTC.",
+    "version": "The registered version that it is about.",
+    "criterion": "The name of the criterion; experiment is the verdict of an experiment with the version.",
+    "value": "What was found; null where there is no number.",
+    "low": "Lower end of the interval; null where there is none.",
+    "high": "Upper end of the interval; null where there is none.",
+    "threshold": "What the value was held against; null where there is none.",
+    "passed": "Whether it speaks for the version.",
+    "reason": "Why, in words.",
+    "recorded_by": "What measured it, such as an experiment.",
+    "run_id": "The Dagster run that recorded it; empty for a person.",
+}
+"""Column → meaning."""
+
 
 def record_criterion(lake: Lake, *, version: str, criterion: Criterion, recorded_by: str, run_id: str = "") -> Snapshot:
     """Add a criterion to what is known of a registered version. The newest of a name is the one that counts.

@@ -20,6 +20,14 @@ FAULTS_SCHEMA = pa.schema(
     [("day", pa.date32()), ("endpoint", pa.string()), ("status", pa.int64()), ("requests", pa.int64())]
 )
 
+COLUMNS = {
+    "day": "The day, UTC.",
+    "endpoint": "The endpoint of the requests.",
+    "status": "The HTTP status: from 400 on the request was refused, from 500 on the server failed.",
+    "requests": "Requests that ended so.",
+}
+"""Column → meaning."""
+
 
 def land_faults(folder: Path, lake: Lake, *, today: date) -> Snapshot:
     """Write the counts of each day whose files are there. Landing twice changes nothing.

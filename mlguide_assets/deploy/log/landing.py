@@ -7,7 +7,7 @@ So it may happen at any time and by any clock.
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.deploy.log.prediction_log import (
     LANDED,
     days,
@@ -58,39 +59,6 @@ _FILE = "_file"
 
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What a line raises that is JSON but not what a server writes."""
-
-
-def log_schema(decision: Decision, types: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
-    """The columns of the table. `features` is JSON, since every model version may have features of its own.
-
-    Args:
-        types: of ids and of what else an event is told apart by; default: whole numbers.
-    """
-    types = types or {}
-    return pa.schema(
-        [
-            ("request_id", pa.string()),
-            ("position", pa.int32()),
-            ("answered_at", pa.timestamp("us")),
-            ("endpoint", pa.string()),
-            ("variant", pa.string()),
-            ("model_version", pa.string()),
-            *((name, types.get(name, pa.int64())) for name in decision.ids),
-            (decision.time, pa.timestamp("us")),
-            *((name, types.get(name, pa.int64())) for name in decision.own_keys),
-            ("feature_time", pa.timestamp("us")),
-            ("published", pa.string()),
-            ("features", pa.string()),
-            ("probability", pa.float64()),
-            ("threshold", pa.float64()),
-            ("decision", pa.string()),
-            ("latency_ms", pa.float64()),
-            ("scoring_ms", pa.float64()),
-            ("experiment", pa.string()),
-            ("experiment_version", pa.int64()),
-            ("arm", pa.string()),
-        ]
-    )
 
 
 def _schema_in(lake: Lake, problem: Problem) -> pa.Schema:

@@ -7,6 +7,9 @@ from datetime import datetime
 
 import ibis
 
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.predictions_table import predictions_columns
+
 
 def action_figures(plan: ibis.Table) -> dict[str, int]:
     """How often a day's plan says to act, and how often to leave."""
@@ -31,3 +34,15 @@ def plan_actions(predictions: ibis.Table, *, planned_at: datetime, run_id: str) 
     rank = predictions.count().over(ibis.window(rows=(None, 0), order_by=order))
     planned = predictions.select(*keys, rank=rank, planned_at=ibis.timestamp(planned_at), run_id=ibis.literal(run_id))
     return planned.order_by("rank")
+
+
+def action_plan_columns(problem: Problem) -> dict[str, str]:
+    """Column → meaning."""
+    scored = predictions_columns(problem)
+    return {
+        **{name: text for name, text in scored.items() if name != "feature_time"},
+        "scoring_date": "The day that the plan is for.",
+        "rank": f"The place of the {problem.decision.noun}; 1 is the most probable positive outcome.",
+        "planned_at": "When the plan was made, by the problem's clock, UTC.",
+        "run_id": "The Dagster run that made the plan.",
+    }

@@ -30,7 +30,8 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.policies import MODEL_POLICIES, POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.plan.actions import generic_action
-from mlguide_assets.deploy.plan.policies import PER_POLICY, followed_policies
+from mlguide_assets.deploy.plan.plan_table import plan_schema
+from mlguide_assets.deploy.plan.policies import followed_policies
 from mlguide_assets.deploy.plan.propensities import Scores, mixed, propensities
 from mlguide_assets.english import counted, plural
 from mlguide_assets.prepare.computing import Engine
@@ -41,39 +42,6 @@ from mlguide_assets.statistics.draws import SIZE, draw_column, draw_index_column
 PAIRS_AT_ONCE = 400_000
 BEST, EXPLORE, FIXED = "best", "explore", "fixed"
 Ids = npt.NDArray[Any]
-
-
-def plan_schema(ids: pa.Schema) -> pa.Schema:
-    """The columns of a plan.
-
-    Args:
-        ids: names and types of the ids of the unit and of what is chosen.
-    """
-    return pa.schema([("scoring_date", pa.date32()), *ids, *_COLUMNS])
-
-
-_COLUMNS = pa.schema(
-    [
-        ("probability", pa.float64()),
-        ("best_probability", pa.float64()),
-        ("decision", pa.string()),
-        ("experiment", pa.string()),
-        ("arm", pa.string()),
-        ("policy", pa.string()),
-        ("choice", pa.string()),
-        ("propensity", pa.float64()),
-        ("policy_shares", PER_POLICY),
-        ("policy_propensities", PER_POLICY),
-        ("candidates", pa.int64()),
-        ("offered", pa.int64()),
-        ("supported", pa.int64()),
-        ("exploration_share", pa.float64()),
-        ("salt", pa.string()),
-        ("model_version", pa.string()),
-        ("planned_at", pa.timestamp("us")),
-        ("run_id", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,15 @@ _ASSIGNED = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "unit_id": "The unit.",
+    "experiment": "Name of the experiment.",
+    "arm": "The arm that the unit is in.",
+    "policy": "The policy of the arm, which chooses the unit's action.",
+    "policy_shares": "With which probability the draw of the arm gave the unit each policy.",
+}
+"""Of assignments: column → meaning."""
+
 
 def assigned_schema(unit: pa.DataType) -> pa.Schema:
     """One row per assigned unit; a unit has one row or none.

@@ -16,6 +16,14 @@ from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.storage import folder_of, load_facts, load_recipe, model_name
 
+COLUMNS = {
+    "version": "The version in the registry.",
+    "candidate": "The candidate that was registered, by its id.",
+    "trained_at": "When it was trained, UTC.",
+    "lineage": "Snapshots, hashes and code version that the model was made from, as JSON.",
+}
+"""Of the record of a registered version: column → meaning."""
+
 
 def registry_of(home: Home, problem: Problem) -> Registry:
     return Registry(home.registry, problem.key)

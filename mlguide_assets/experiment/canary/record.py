@@ -44,6 +44,22 @@ _SCHEMA = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "recorded_at": "When it was looked at, UTC, by the wall's clock.",
+    "day": "How far the data reached then.",
+    "version": "The version that goes live step by step.",
+    "champion": "The version that it is held against.",
+    "experiment": "What the plan and the prediction log call it.",
+    "action": "start, hold, pause (by a signal), advance, abort (significantly harmful), promote, or give_up.",
+    "step": "Of the ramp, from 0.",
+    "share": "Of the units that see it from then on; 0 where it has ended.",
+    "reason": "Why, in words.",
+    "evidence": "Of every guardrail and signal the units counted, the ratio to the champion, and what is accepted; "
+    "JSON.",
+    "run_id": "The Dagster run that looked.",
+}
+"""Column → meaning."""
+
 
 @dataclass(frozen=True)
 class Progress:

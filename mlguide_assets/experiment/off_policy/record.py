@@ -53,6 +53,35 @@ SCHEMA = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "recorded_at": "When it was recorded, UTC.",
+    "policy": "The policy that is evaluated.",
+    "against": "The policy that it is compared with.",
+    "model_version": "The model version that is evaluated, where the policy is one of a challenger that decides "
+    "nothing yet; else the versions whose scores the plans were made from.",
+    "first_day": "The first day of the plans that the estimate is made from.",
+    "last_day": "The last one.",
+    "estimated_at": "When the estimate was made, UTC.",
+    "estimate": "Value of the policy over that of the other, by the plans (SNIPS); null where it is withheld.",
+    "estimate_low": "Lower end of its 95 % interval.",
+    "estimate_high": "Upper end of it.",
+    "mean_weight": "Mean weight of the decisions: 1 where the propensities are right.",
+    "effective_sample_size": "Decisions of equal weight that would be as informative.",
+    "max_weight_share": "Share of all weight that the largest one has.",
+    "unsupported_share": "Share of the policy's actions that the plans never take, at least.",
+    "supported": "Whether the plans support the estimate.",
+    "reason": "Why, or why not.",
+    "experiment": "The experiment that the result is of; null for an estimate alone.",
+    "experiment_version": "Its version.",
+    "look": "The look that ended it.",
+    "verdict": "ship, keep or inconclusive.",
+    "result": "Rate of the outcome with the policy over that with the other, by the experiment.",
+    "result_low": "Lower end of its interval.",
+    "result_high": "Upper end of it.",
+    "run_id": "The Dagster run that recorded it.",
+}
+"""Column → meaning."""
+
 EVERY = timedelta(days=7)
 """Estimates are made again when the days whose outcomes are final have grown by so much."""
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from mlguide_assets.define.contracts import SetAside
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts.contract_tables import CONTRACT, QUARANTINED
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
-from mlguide_assets.prepare.ingest import QUARANTINED, Ingested
+from mlguide_assets.prepare.ingest import Ingested
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import LakePlace
 
 REFUSED = "refused_rows"
 """The rows that the contract would have set aside at an ingest that was refused for their number."""
-CONTRACT = "contract_results"
 
 
 @contextlib.contextmanager

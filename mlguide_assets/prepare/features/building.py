@@ -48,6 +48,14 @@ _SCHEMA = pa.schema(
     [("feature", pa.string()), ("declaration", pa.string()), ("description", pa.string()), ("automatic", pa.bool_())]
 )
 
+COLUMNS = {
+    "feature": "The name of the feature.",
+    "declaration": "How it is declared, as in a problem file.",
+    "description": "What it means.",
+    "automatic": "Whether `automatic` declared it: then it stays as long as the problem file allows it.",
+}
+"""Of `DECLARATIONS`: column → meaning."""
+
 
 def tables_of(lake: Lake, problem: Problem) -> dict[str, ibis.Table]:
     """The accepted tables of a problem, by their names, as the lake's engine reads them."""
@@ -166,6 +174,16 @@ def features_from(
 
     Returns:
         Keys, label (1, 0, or null while it has not matured), `matured_at`, and the features of `features_of(problem)`.
+
+    Of three payments of a customer, the last has one within the week before it:
+
+    >>> from mlguide_assets.define.loading import load_problem
+    >>> week = {"declared": {"last_week": {"count": "payment", "by": "customer", "within": "7d"}}}
+    >>> fraud = load_problem("fraud").model_copy(update={"features": Features.model_validate(week)})
+    >>> at, ids = [datetime(2018, 5, day) for day in (1, 20, 25)], {"CUSTOMER_ID": [7] * 3, "TERMINAL_ID": [1] * 3}
+    >>> paid = {"TRANSACTION_ID": range(3), "TX_DATETIME": at, **ids, "TX_AMOUNT": [9.5] * 3, "TX_FRAUD": ["0"] * 3}
+    >>> features_from({"transactions": ibis.memtable(paid)}, fraud).last_week.execute().to_list()
+    [0, 0, 1]
     """
     now = clock_of(tables, problem) if clock is None else clock
     return features_of_all(tables, problem, clock=now).order_by(*problem.decision.order)

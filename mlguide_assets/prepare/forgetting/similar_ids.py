@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
-from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake.lake import Lake
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Costs
-from mlguide_assets.deploy.batch import PREDICTIONS
 from mlguide_assets.deploy.plan.actions import generic_action
+from mlguide_assets.deploy.predictions_table import PREDICTIONS
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans

@@ -4,9 +4,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from mlguide_assets.deploy.columns import COLUMNS
 from mlguide_assets.deploy.gate.criteria import Criterion
-from mlguide_assets.deploy.gate.recorded_criteria import RECORDED_CRITERIA, record_criterion, recorded_criteria
+from mlguide_assets.deploy.gate.recorded_criteria import COLUMNS, RECORDED_CRITERIA, record_criterion, recorded_criteria
 from mlguide_assets.prepare.lake.lake import Lake
 
 UNDECIDED = Criterion("experiment", math.nan, math.nan, math.inf, 1.0, False, "It is inconclusive.")
@@ -26,4 +25,4 @@ def test_the_newest_of_a_name_counts_for_its_version_alone(tmp_path: Path) -> No
     assert recorded_criteria(lake, "8") == ()
     table = lake.read_arrow(RECORDED_CRITERIA)
     assert table["recorded_by"].to_pylist() == ["personalised v1", "mlguide run", "personalised v2"]
-    assert set(table.column_names) == set(COLUMNS[RECORDED_CRITERIA])
+    assert set(table.column_names) == set(COLUMNS)

@@ -30,8 +30,7 @@ from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.canary.day import Look, look_at_canary, stop_canary
 from mlguide_assets.experiment.canary.evaluation import Action, Evaluation
-from mlguide_assets.experiment.canary.record import add_step, canary_steps, running_canary
-from mlguide_assets.experiment.columns import COLUMNS
+from mlguide_assets.experiment.canary.record import COLUMNS, add_step, canary_steps, running_canary
 from mlguide_assets.experiment.day import assign_day
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
@@ -220,7 +219,7 @@ def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(house: House)
     assert (now.version, pointed_version(world.house.bundles, CHALLENGER)) == ("2", None)
     assert read_routes(world.house.bundles) == ()
     assert running_canary(world.lake) is None
-    assert set(world.lake.read_arrow(CANARY_STEPS).column_names) == set(COLUMNS[CANARY_STEPS])
+    assert set(world.lake.read_arrow(CANARY_STEPS).column_names) == set(COLUMNS)
 
 
 def test_a_harmful_version_is_aborted_and_the_champion_stays(harm: Harm, tmp_path: Path) -> None:

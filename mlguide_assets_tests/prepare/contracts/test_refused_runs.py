@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.contracts.refused_runs import REFUSED, nothing_changed_if_refused, refuse
-from mlguide_assets.prepare.ingest import QUARANTINED, ingest
+from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample

@@ -17,11 +17,12 @@ from mlguide_assets.define.contracts import Unique
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.computing import DuckDB
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.contracts.validation import results_table, validate
 from mlguide_assets.prepare.core import core_by_partition, core_rows, count_core
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
-from mlguide_assets.prepare.ingest import QUARANTINED, ingest
+from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.reading import read_source

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
-from mlguide_assets.prepare.ingest import QUARANTINED, ingest
+from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.oracle import FILE, with_oracle
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import PROBLEM, TABLES

@@ -1,0 +1,66 @@
+"""The table of looks at experiments: a row per look, and what its columns mean."""
+
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        ("experiment", pa.string()),
+        ("version", pa.int64()),
+        ("look", pa.int64()),
+        ("looks", pa.int64()),
+        ("look_day", pa.string()),
+        ("data_until", pa.string()),
+        ("recorded_at", pa.string()),
+        ("verdict", pa.string()),
+        ("rule", pa.string()),
+        ("reason", pa.string()),
+        ("variant", pa.string()),
+        ("is_final", pa.bool_()),
+        ("information", pa.float64()),
+        ("boundary", pa.float64()),
+        ("units", pa.int64()),
+        ("waiting", pa.int64()),
+        ("control", pa.float64()),
+        ("treatment", pa.float64()),
+        ("ratio", pa.float64()),
+        ("ratio_low", pa.float64()),
+        ("ratio_high", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()),
+        ("difference_high", pa.float64()),
+        ("p", pa.float64()),
+        ("evidence", pa.string()),
+        ("run_id", pa.string()),
+    ]
+)
+
+COLUMNS = {
+    "experiment": "Name of the experiment.",
+    "version": "Its version.",
+    "look": "Which look it is, counted from 1.",
+    "looks": "How many looks are planned.",
+    "look_day": "The day of the look.",
+    "data_until": "How far the data reached, UTC.",
+    "recorded_at": "When it was recorded, UTC.",
+    "verdict": "ship, keep, inconclusive, or unhealthy: then there are no numbers.",
+    "rule": "The rule that fired.",
+    "reason": "Why, in words.",
+    "variant": "The arm to ship, where the verdict is ship.",
+    "is_final": "Whether the experiment ended with this look.",
+    "information": "Units whose outcome window is closed, over those planned.",
+    "boundary": "How many standard errors the primary metric must differ by at this look.",
+    "units": "Exposed units.",
+    "waiting": "Exposed units whose outcome is not known yet: they are in no number.",
+    "control": "The primary metric of the control.",
+    "treatment": "The primary metric of the arm to ship, else of the first other arm.",
+    "ratio": "Treatment over control.",
+    "ratio_low": "Lower end of its interval.",
+    "ratio_high": "Upper end of its interval.",
+    "difference": "Treatment minus control.",
+    "difference_low": "Lower end of its interval.",
+    "difference_high": "Upper end of its interval.",
+    "p": "Two-sided p-value, valid whichever look stops the experiment.",
+    "evidence": "Everything that was found: health, units, every estimate of every arm, as JSON.",
+    "run_id": "The Dagster run that looked.",
+}
+"""Column → meaning."""
