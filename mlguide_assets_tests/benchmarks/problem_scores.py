@@ -1,4 +1,4 @@
-"""How well a problem of other tables is predicted: `python -m mlguide_assets_tests.benchmarks.problem_scores NAME`.
+"""How well a problem of other tables is predicted: `-m mlguide_assets_tests.benchmarks.problem_scores NAME [WINDOWS]`.
 
 Decision rows, automatic or declared features, a split in time, XGBoost as the project trains it; prints JSON. Nothing
 from the start of the test window on is used before the model is scored.
@@ -35,12 +35,19 @@ TEST_SHARE = 0.25
 """The latest part of the time, where a problem file names no test window."""
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Metrics of one problem, with 95 % intervals, and what the work took."""
+def measure(name: str, windows: str | None = None) -> dict[str, Any]:
+    """Metrics of one problem, with 95 % intervals, and what the work took.
+
+    Args:
+        windows: of automatic features, such as `7d,30d,all`; default: those of the problem file.
+    """
     problem = load(name)
+    if windows:
+        problem.document["features"]["automatic"]["windows"] = windows.split(",")
     rows = problem.connection.create_table("decision_rows", _rows(problem))
     start, end = problem.test_window or _latest(rows, time_column(problem), problem.predict.label.column)
     began = time.process_time()
+    declared = problem.features.declared
     features = resolved_features(problem, problem.tables, rows, until=start, **_cut_offs(problem))
     resolved = ResolvedProblem(problem.schema, problem.predict, features, ())
     resolving, began = time.process_time() - began, time.process_time()
@@ -53,6 +60,7 @@ def measure(name: str) -> dict[str, Any]:
         reference["by_hand"] = by_hand(rows.to_pyarrow(), problem, start, end)["roc_auc"]
     return {
         **reference,
+        "automatic": sum(each.number_of_features for name, each in features.declared.items() if name not in declared),
         "resolving_seconds": resolving,
         "feature_seconds": computing,
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2,
@@ -134,6 +142,6 @@ def by_hand(rows: pa.Table, problem: Loaded, start: datetime, end: datetime) -> 
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(measure(sys.argv[1])))
+        print(json.dumps(measure(*sys.argv[1:3])))
     except AbsentError as absent:
         print(json.dumps({"absent": str(absent)}))
