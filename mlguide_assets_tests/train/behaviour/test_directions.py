@@ -119,3 +119,8 @@ def test_one_value_that_is_far_too_large_leaves_none_smaller_and_none_infinite(c
     assert np.isnan(after[2])
     assert after[0] > before[0]
     assert (after[1:2], after[3] >= before[3] * (1 - 1e-9)) == (before[1:2], True)
+
+
+def test_a_flag_is_larger_where_it_becomes_true() -> None:
+    step, values = larger_values(pa.chunked_array([[True, False, None, False]]), np.array([True, True, True, False]))
+    assert (step, values.to_pylist()) == (1.0, [True, True, None, False])
