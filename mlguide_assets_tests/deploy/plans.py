@@ -5,11 +5,11 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from mlguide_assets.deploy.plan.plan_table import plan_schema
-from mlguide_assets.deploy.predictions_table import predictions_schema
 
 from mlguide_assets.define.policies import POLICIES, Policies
+from mlguide_assets.deploy.plan.plan_table import plan_schema
 from mlguide_assets.deploy.plan.policies import assigned_schema
+from mlguide_assets.deploy.predictions_table import predictions_schema
 
 DAY = date(2024, 4, 20)
 NOW = datetime(2024, 4, 19, 22, 30)

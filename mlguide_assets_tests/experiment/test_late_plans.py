@@ -7,9 +7,9 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from mlguide_assets.deploy.log.log_table import log_schema
 
 from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.day import expose_day, look_day
 from mlguide_assets.experiment.ledger import find, results, running

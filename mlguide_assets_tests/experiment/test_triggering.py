@@ -5,9 +5,9 @@ from pathlib import Path
 
 import ibis
 import pyarrow as pa
-from mlguide_assets.deploy.log.log_table import log_schema
 
 from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.deploy.plan.actions import generic_action
 from mlguide_assets.deploy.plan.policies import PER_POLICY
 from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, exposures_of, record_exposures

@@ -9,10 +9,10 @@ import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from mlguide_assets.deploy.log.log_table import log_schema
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.observe.drift.data_drift import check_days
 from mlguide_assets.observe.drift.table import TRAFFIC, WHOLE_DAY
 from mlguide_assets.observe.freshness.landed import LANDED_DAYS

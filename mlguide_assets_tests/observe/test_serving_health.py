@@ -6,8 +6,8 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from mlguide_assets.deploy.log.log_table import log_schema
 
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.observe.serving_health import serving_health
 from mlguide_assets_tests.train.sends import PROBLEM
 

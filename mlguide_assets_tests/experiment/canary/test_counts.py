@@ -7,9 +7,9 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
-from mlguide_assets.deploy.log.log_table import log_schema
 
 from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.experiment.canary.counts import canary_counts
 from mlguide_assets.experiment.canary.record import Progress
 from mlguide_assets.prepare.lake.lake import Lake
