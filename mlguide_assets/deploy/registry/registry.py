@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.registry.place import follow_move
+from mlguide_assets.deploy.registry.place import follow_move, follow_move_of_hosts
 from mlguide_assets.deploy.registry.schema import refuse_other_schema
 from mlguide_assets.errors import InputError, first_line
 from mlguide_assets.markdown import listed
@@ -32,6 +32,7 @@ from mlguide_assets.prepare.hosts.database import (
     sqlalchemy_address,
 )
 from mlguide_assets.prepare.hosts.host_lock import locked_in_database
+from mlguide_assets.prepare.lake.bucket import Bucket
 from mlguide_assets.settings import DATABASE_VARIABLE, shared_address
 from mlguide_assets.train.files import FACTS
 
@@ -115,6 +116,8 @@ class Registry:
             if self.own_database is None:
                 # Said here that it does not answer, before anything depends on it.
                 client.search_experiments(max_results=1)
+            if not os.environ.get(TRACKING_VARIABLE) and shared_database() is not None:
+                follow_move_of_hosts(self._artifacts, self._has_artifacts)
         return client
 
     @property
@@ -306,6 +309,12 @@ class Registry:
         """Where its artifacts go: on object storage where hosts share one, else in the home."""
         shared = shared_address()
         return f"{shared}/artifacts/{experiment}" if shared else (self.root / "artifacts" / experiment).as_uri()
+
+    def _has_artifacts(self, experiment: str) -> bool:
+        """Whether there are any of it where they should be."""
+        if (shared := shared_address()) is None:
+            return (self.root / "artifacts" / experiment).is_dir()
+        return bool(Bucket(shared).listing(f"artifacts/{experiment}"))
 
     def _log(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         from mlflow.entities import Metric, Param
