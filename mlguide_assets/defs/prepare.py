@@ -1,6 +1,7 @@
 """Prepare: sources under contract, the joined core table, point-in-time features."""
 
 from collections.abc import Iterator
+from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,6 +11,7 @@ from mlguide_assets.defs.preload import FOR_TRAINING, preload
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
 
 if TYPE_CHECKING:
+    from mlguide_assets.define.contracts import Rule
     from mlguide_assets.prepare.sources.simulation_clock import Visible
 
 GROUP = "prepare"
@@ -22,6 +24,12 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
 }
 
 
+def _prose(rule: "Rule") -> str:
+    """What a rule asks for, as its class says, without indentation, which the UI would show as code; and its action."""
+    asked = (getdoc(type(rule)) or "").partition("\n\nAttributes:")[0]
+    return f"{asked} On failure: {rule.action}."
+
+
 @dg.multi_asset(
     name="ingest",
     # Outputs rather than specs: a spec has no value, and so no IO manager.
@@ -31,10 +39,7 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
     },
     deps=["problem_definition"],
     check_specs=[
-        dg.AssetCheckSpec(
-            _CHECKS[rule.name], asset=rule.table, description=f"{type(rule).__doc__} On failure: {rule.action}."
-        )
-        for rule in PROBLEM.rules
+        dg.AssetCheckSpec(_CHECKS[rule.name], asset=rule.table, description=_prose(rule)) for rule in PROBLEM.rules
     ],
 )
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:

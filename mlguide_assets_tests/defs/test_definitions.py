@@ -60,6 +60,12 @@ def test_every_promised_asset_exists_and_says_what_it_is(definitions: dg.Definit
         assert node.group_name in STAGES, name
 
 
+def test_what_is_said_of_a_check_is_prose_for_the_ui(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    said = {str(key): graph.get_check_spec(key).description for key in graph.asset_check_keys}
+    assert [key for key, text in said.items() if not text or "\n    " in text] == [], "it is shown as code"
+
+
 def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Definitions) -> None:
     checks = {
         f"{key.asset_key.to_user_string()}.{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys
