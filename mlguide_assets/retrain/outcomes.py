@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.gate.history import UNDECIDED, decisions
+from mlguide_assets.deploy.gate.history import UNDECIDED, deciding_reason, decisions
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
@@ -27,7 +27,7 @@ def land_decisions(
     ticks = ticks_of(home, problem)
     if decided := _decision_of(lake, run_id):
         key = tick or ticks.note(BY_HAND, data_until=last_day(landed(lake)), now=started)
-        reason = " ".join(decided["reasons"][:1])
+        reason = deciding_reason(decided)
         ticks.end(key, outcome=decided["verdict"], reason=reason, run_id=run_id, version=decided["version"])
     return lake.write(RETRAINING_DECISIONS, ticks.table())
 

@@ -3,7 +3,8 @@
 It imports neither Ibis nor MLflow, so that a rollback need not wait for them.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 DECISIONS = "promotion_decisions"
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
-WAITING, KEPT = "waiting", "kept"
+WAITING, KEPT, REFUSED = "waiting", "kept", "refused"
 CANARY, ABORTED = "canary", "aborted"
 """A version that passed and goes live by canary, and one whose canary did harm."""
 
@@ -100,6 +101,22 @@ def last_decision(lake: Lake) -> dict[str, Any] | None:
 def last_gate_decision(lake: Lake) -> dict[str, Any] | None:
     """The newest row that the gate wrote."""
     return next((row for row in reversed(decisions(lake)) if row["decided_by"] == GATE), None)
+
+
+def deciding_reason(row: Mapping[str, Any]) -> str:
+    """What a decision rests on, where there is room for one reason: of a version that failed, what it failed by.
+
+    Before that stands why this model was chosen among the candidates, which says nothing of the verdict.
+
+    >>> row = {"verdict": "kept", "reasons": ["It is better than a simpler model.", "It is not shown to be better."]}
+    >>> deciding_reason({**row, "criteria": '[{"passed": false, "reason": "It is not shown to be better."}]'})
+    'It is not shown to be better.'
+    """
+    reasons = [str(reason) for reason in row["reasons"] or ()]
+    if row["verdict"] in (KEPT, REFUSED):
+        failed = {each["reason"] for each in json.loads(row["criteria"]) if not each["passed"]}
+        reasons = [reason for reason in reasons if reason in failed] or reasons
+    return next(iter(reasons), "")
 
 
 def candidate_decision(lake: Lake) -> dict[str, Any] | None:

@@ -9,7 +9,17 @@ from typing import Any
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.gate.history import ABORTED, CANARY, GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
+from mlguide_assets.deploy.gate.history import (
+    ABORTED,
+    CANARY,
+    GATE,
+    KEPT,
+    PROMOTED,
+    ROLLED_BACK,
+    WAITING,
+    deciding_reason,
+    decisions,
+)
 from mlguide_assets.english import counted
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.observe.alerts.alert import ROLLBACK
@@ -101,10 +111,9 @@ class Observer:
             version, rolled_back = row["version"], row["verdict"] == ROLLED_BACK
             self.trained_on.setdefault(version, day)
             text = _DECIDED.get(row["verdict"], "version {version} is refused").format(version=version)
-            reason = next(iter(row["reasons"] or []), "")
             by = "" if row["decided_by"] == GATE else f", by {row['decided_by'].partition(':')[0]}"
             kind: Kind = "rollback" if rolled_back else "decision"
-            yield Event(day, "action", kind, f"{text}{by}: {reason}", alarm=rolled_back)
+            yield Event(day, "action", kind, f"{text}{by}: {deciding_reason(row)}", alarm=rolled_back)
 
     def _results(self, day: int) -> Iterator[Event]:
         if not self.lake.exists(RESULTS):

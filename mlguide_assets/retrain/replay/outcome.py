@@ -112,7 +112,7 @@ def worth_in_words(outcome: Outcome) -> list[str]:
     return [
         f"Against the same email for all, the champion's choices save {saved:.1f} users per 1,000 sends in truth "
         f"({expected:.1f} by its own probabilities).",
-        f"Against the best choice for each user, they cost {regret:.1f} more per 1,000 sends, in the unit of `costs`.",
+        f"Against the best choice for each user, they cost {regret:.1f} more per 1,000 sends, in the unit of costs.",
     ]
 
 

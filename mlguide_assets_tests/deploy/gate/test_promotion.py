@@ -16,6 +16,7 @@ from mlguide_assets.deploy.gate.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.gate.history import (
     canaries,
     candidate_decision,
+    deciding_reason,
     last_decision,
     record,
     rightful_champion,
@@ -90,6 +91,17 @@ def test_a_decision_says_why(empty: House) -> None:
     failed = [criterion["criterion"] for criterion in json.loads(row["criteria"]) if not criterion["passed"]]
     assert failed == ["beats_base_rate", "is_not_chance"]
     assert row["decided_by"] == "gate"
+
+
+def test_where_there_is_room_for_one_reason_it_is_what_the_version_failed_by(empty: House) -> None:
+    empty.gate("a", NOISE)
+    row = last_decision(empty.lake)
+    assert row is not None
+    chosen = "The candidate is xgboost: it is better than a simpler model."
+    refused = {**row, "reasons": [chosen, *row["reasons"]]}
+    assert deciding_reason(refused) == json.loads(row["criteria"])[0]["reason"]
+    assert deciding_reason({**refused, "verdict": "promoted"}) == chosen
+    assert deciding_reason({**refused, "verdict": "kept", "criteria": "[]"}) == chosen
 
 
 def test_a_promotion_installs_the_model_that_was_registered(empty: House) -> None:
