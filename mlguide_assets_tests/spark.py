@@ -29,6 +29,12 @@ _SETTINGS = {
 }
 
 
+def write_settings(folder: Path, **more: str) -> None:
+    """Set a Spark whose `SPARK_CONF_DIR` is a folder for small tables."""
+    lines = "\n".join(f"{key} {value}" for key, value in {**_SETTINGS, **more}.items())
+    (folder / "spark-defaults.conf").write_text(lines)
+
+
 @contextmanager
 def small_spark(folder: Path) -> Iterator[Any]:
     """Spark on two cores of this machine, as `MLGUIDE_SPARK` opens it.
@@ -41,8 +47,7 @@ def small_spark(folder: Path) -> Iterator[Any]:
         pytest.skip("Java is not installed: on Debian it is openjdk-17-jre-headless")
     from mlguide_assets.prepare.spark.session import VARIABLE, spark_session
 
-    lines = "\n".join(f"{key} {value}" for key, value in _SETTINGS.items())
-    (folder / "spark-defaults.conf").write_text(lines)
+    write_settings(folder)
     os.environ |= {VARIABLE: "local[2]", "SPARK_CONF_DIR": str(folder)}
     session = spark_session()
     yield session

@@ -8,6 +8,7 @@ by manifests (`pointers`), not here.
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -130,6 +131,14 @@ def write_file(session: Session, folder: Path, key: str, data: TableLike) -> Dat
 def temporary_file(folder: Path) -> Path:
     """A name that no snapshot has and no other writer takes."""
     return folder / f".{uuid.uuid4().hex}.tmp"
+
+
+def remove_left(path: Path) -> None:
+    """Remove what no snapshot names: a file, or the folder in which an engine that was killed had begun one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def name_by_content(temporary: Path, key: str) -> DataFile:

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlguide_assets.prepare.lake.data_files import remove_left
 from mlguide_assets.prepare.lake.snapshots import DataFile, History, Snapshot
 
 
@@ -65,7 +66,7 @@ class LocalFiles:
             return
         for path in folder.iterdir():
             if path.name not in named:
-                path.unlink(missing_ok=True)
+                remove_left(path)
 
 
 def _is_whole(path: Path, size: int) -> bool:

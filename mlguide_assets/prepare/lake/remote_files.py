@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.bucket import Bucket
-from mlguide_assets.prepare.lake.data_files import temporary_file
+from mlguide_assets.prepare.lake.data_files import remove_left, temporary_file
 from mlguide_assets.prepare.lake.remote_pointers import AT_ONCE, WRITER_AGE, strays
 from mlguide_assets.prepare.lake.snapshots import DataFile, History, Snapshot
 
@@ -142,9 +142,9 @@ class RemoteFiles:
         named, now = {_local_name(file) for file in state.files}, time.time()
         for path in self._made(state.table).iterdir():
             # Another process may have removed it.
-            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > (UNREAD_SECONDS if path.name in named else IN_USE_SECONDS):
-                    path.unlink()
+                    remove_left(path)
 
     def _fetched(self, table: str, file: DataFile) -> Path:
         path = self.folder(table) / _local_name(file.file)

@@ -1,6 +1,7 @@
 """The lake in one process: snapshots, partitions, history and cleaning."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -240,3 +241,14 @@ def test_a_record_that_gained_a_column_is_read_as_arrow(lake: Lake) -> None:
     lake.append("t", numbers(1))
     lake.append("t", pa.table({"n": pa.array([2], pa.int64()), "why": ["late"]}))
     assert lake.read_arrow("t").to_pylist() == [{"n": 1, "why": None}, {"n": 2, "why": "late"}]
+
+
+def test_the_folder_of_an_engine_that_was_killed_while_it_wrote_goes_with_the_next_write(lake: Lake) -> None:
+    """Spark's tasks write into one beside the data files."""
+    lake.write("t", numbers(1))
+    left = lake.root / "t" / "data" / "ab12.tmp.parts"
+    (left / "_temporary" / "0").mkdir(parents=True)
+    os.utime(left, (0, 0))
+    lake.write("t", numbers(2))
+    assert not left.exists()
+    assert values(lake) == [2]
