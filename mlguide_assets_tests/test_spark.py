@@ -37,10 +37,14 @@ from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.spark.session import open_spark
-from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.settings import LakePlace
+from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.leakage.suite import leakage_alarms
+from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.plans import EVERYTHING, arms
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.object_store import ObjectServer
 from mlguide_assets_tests.other_tables import ORDERS, problem_of, write_orders
 from mlguide_assets_tests.prepare.features import naive, random_problems
 from mlguide_assets_tests.prepare.features.by_definition import (
@@ -119,10 +123,13 @@ def test_sums_of_small_amounts_after_large_ones_keep_their_digits(register: Regi
 
 
 @pytest.mark.spark
-def test_tables_of_the_lake_are_those_that_duckdb_makes(spark: Any, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("spark")
+def test_tables_of_the_lake_are_those_that_duckdb_makes(objects: ObjectServer, tmp_path: Path) -> None:
+    """Also where Spark's lake is on object storage: another host reads there what Spark has written."""
     shop = Shop.opened(seed=0, days=4)
-    problem = shop_problem(tmp_path / "shop")
-    lakes = [Lake(tmp_path / engine, engine=engine) for engine in ("duckdb", "spark")]  # type: ignore[arg-type]
+    problem, address = shop_problem(tmp_path / "shop"), objects.address()
+    lakes = [Lake(tmp_path / "duckdb"), Lake(LakePlace(tmp_path / "spark", address), engine="spark")]
+    read = [lakes[0], Lake(LakePlace(tmp_path / "elsewhere", address))]
     # A send to nobody, which is set aside, and then one more day.
     shop.send(FIRST + timedelta(days=1), user=99, email=1)
     for _ in range(2):
@@ -130,9 +137,9 @@ def test_tables_of_the_lake_are_those_that_duckdb_makes(spark: Any, tmp_path: Pa
         own, other = [build(lake, problem) for lake in lakes]
         assert own == other
         for table in BUILT:
-            assert_equal(*(lake.read(table).to_pyarrow() for lake in lakes), table)
+            assert_equal(*(lake.read(table).to_pyarrow() for lake in read), table)
         shop.day(sends=3)
-    assert lakes[1].read(QUARANTINED).count().to_pyarrow().as_py() > 0
+    assert read[1].read(QUARANTINED).count().to_pyarrow().as_py() > 0
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +207,20 @@ def test_stores_scores_and_plan_are_those_that_duckdb_makes(spark_lakes: list[La
     assert_equal(
         last_decisions(spark_lakes[0].open("send_features"), PROBLEM, AS_OF).to_pyarrow(), newest, "last decisions"
     )
+
+
+@pytest.mark.spark
+def test_alarms_and_candidate_are_those_that_duckdb_has(spark_lakes: list[Lake], trained: Candidate) -> None:
+    """What they look at is fetched from Spark; `benchmarks --only engines` follows whole problems to their verdicts."""
+    own, other = (leakage_alarms(tables_of(lake, PROBLEM), lake.open("send_features"), PROBLEM) for lake in spark_lakes)
+    assert len(own) == 4
+    for one, another in zip(own, other, strict=True):
+        assert (one.check, one.passed, one.feature, one.message) == (
+            another.check, another.passed, another.feature, another.message,
+        )  # fmt: skip
+        assert one.value == pytest.approx(another.value, rel=1e-9)
+    found = train_candidate(spark_lakes[1].open("send_features"), PROBLEM, contenders=(XGBOOST,))
+    assert_equal(found.scores, trained.scores, "scores of the test window")
 
 
 @pytest.mark.spark

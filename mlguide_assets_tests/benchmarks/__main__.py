@@ -53,6 +53,8 @@ def main() -> None:
             rows = [*rows, ("replay", lambda: _replays(arguments.seeds))]
         if arguments.only and arguments.only in "scale":
             rows = [*rows, ("scale", lambda: _scale(Path(folder), arguments.sends))]
+        if arguments.only and arguments.only in "engines":
+            rows = [*rows, ("engines", lambda: _engines(Path(folder)))]
         for name, measure in rows:
             if arguments.only and arguments.only not in name:
                 continue
@@ -200,6 +202,22 @@ def _spark(folder: Path) -> list[Row]:
         best[way] = min(best.get(way, float("inf")), json.loads(output.splitlines()[-1])[0])
     ratio, figure = best["spark"] / best["ours"], f"({best['spark']:.1f} s, DuckDB {best['ours']:.1f} s)"
     return [(f"features of {sends:,} sends, Spark local[2]", f"{ratio:.1f} × {figure}", "≤ 6 ×", _within(ratio <= 6))]
+
+
+def _engines(folder: Path) -> list[Row]:
+    """Problems on both engines to their verdicts; what both say alike is shown once."""
+    rows: list[Row] = []
+    for name in ("planeswalker", "fraud", "f1_dnf"):
+        got = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.engines", name, str(folder / name)]))
+        if "absent" in got:
+            rows.append((f"{name} on both engines", f"left out: {got['absent']}", "", ""))
+            continue
+        quick, slow = got["seconds"]
+        rows.append((f"{name} on DuckDB and on Spark", f"{quick:.0f} s, {slow:.0f} s", "", ""))
+        for line in got["lines"]:
+            said = line["duckdb"] if line["duckdb"] == line["spark"] else f"{line['duckdb']}; {line['spark']}"
+            rows.append((f"  {line['what']}", said, "the same", _within(line["agree"])))
+    return rows
 
 
 def _one_more_day(folder: Path, sends: int) -> list[Row]:
