@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.hosts.event_log import Writer, open_log
+from mlguide_assets.prepare.hosts.event_log import CLOCKS_APART, Writer, open_log
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
 
@@ -111,7 +111,7 @@ class TickLog:
                 if each["decision"] == RUN
                 and each["trigger"] != tick.trigger
                 and not each["outcome"]
-                and timedelta() <= at - datetime.fromisoformat(each["at"]) < _A_MOMENT
+                and -CLOCKS_APART <= at - datetime.fromisoformat(each["at"]) < _A_MOMENT + CLOCKS_APART
             ]
             if tick.decision == RUN and requested:
                 reason = f"{tick.reason} {requested[-1]} has just requested a training."

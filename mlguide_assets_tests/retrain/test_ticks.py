@@ -81,6 +81,14 @@ def test_of_triggers_that_look_at_the_same_time_one_requests_a_run(home: Home) -
     assert again.decision == RUN, "that training is over"
 
 
+@pytest.mark.parametrize("seconds", [-58, 61])
+def test_hosts_whose_clocks_are_a_minute_apart_request_one_run(home: Home, seconds: int) -> None:
+    ticks, other = ticks_of(home, PROBLEM), Tick("new_outcomes", RUN, "Enough sends have matured.")
+    ticks.request_run(WANTED, data_until=DAY, now=NOW)
+    _, waits = ticks.request_run(other, data_until=DAY, now=NOW + timedelta(seconds=seconds))
+    assert waits.decision == WAIT
+
+
 def test_every_run_that_is_wanted_is_a_tick_of_its_own(home: Home) -> None:
     ticks = ticks_of(home, PROBLEM)
     assert len({ticks.note(WANTED, data_until=DAY) for _ in range(2)}) == 2

@@ -26,7 +26,7 @@ from mlguide_assets.observe.alerts.incidents import Event, Incident, Incidents, 
 from mlguide_assets.observe.alerts.messages import noted, receiver_id, text_of
 from mlguide_assets.observe.alerts.runbook import runbook_of
 from mlguide_assets.observe.alerts.webhook import RETRIES, TIMEOUT, host_of, post
-from mlguide_assets.prepare.hosts.event_log import Line, Writer, open_log
+from mlguide_assets.prepare.hosts.event_log import CLOCKS_APART, Line, Writer, open_log
 
 LOG, OLDER_LOG = "alerts.jsonl", "alerts.1.jsonl"
 REMIND_AFTER = timedelta(hours=24)
@@ -34,8 +34,8 @@ REMIND_AFTER = timedelta(hours=24)
 LARGEST_LOG = 1_000_000
 """Bytes of the log beyond which it begins again with what is open; the lines before are kept in one older file."""
 
-_GRACE = 30.0
-"""Seconds after its time limit before a sender that says nothing counts as dead."""
+_GRACE = 30.0 + CLOCKS_APART.total_seconds()
+"""Seconds after its time limit before a sender that says nothing counts as dead, also by another host's clock."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ Event = Literal["opened", "worse", "reminder", "resolved"]
 class Notice:
     """One message to the webhook: what was sent or is to be sent, and how that went.
 
-    `claimed_until` is when, by this machine's clock (seconds since 1970), its sender must have finished.
+    `claimed_until` is when, by the clock of its machine (seconds since 1970), its sender must have finished.
     """
 
     id: str

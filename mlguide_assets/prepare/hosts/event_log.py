@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable, replace_file
 
 Line = dict[str, Any]
+
+CLOCKS_APART = timedelta(minutes=1)
+"""How far the clocks of hosts that share a log may be apart. Its order is that of the writing, whatever they say."""
 
 
 class Writer(Protocol):

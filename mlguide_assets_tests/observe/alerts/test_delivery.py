@@ -133,6 +133,24 @@ def test_slow_receiver_holds_up_nobody_else(tmp_path: Path) -> None:
     assert hook.events == ["opened"]
 
 
+def test_a_host_whose_clock_is_a_minute_ahead_does_not_take_over_what_another_is_sending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, ahead = AlertBook(tmp_path, timeout=3), timedelta(minutes=1)
+    with receiver(delay=30.0) as hook:
+        slow = threading.Thread(target=lambda: book.raise_alert(DRIFT, now=NOW, webhook=hook.url), daemon=True)
+        slow.start()
+        while not hook.received:
+            time.sleep(0.01)
+        clock = time.time() + ahead.total_seconds()
+        with monkeypatch.context() as other:
+            other.setattr("mlguide_assets.observe.alerts.incidents.time.time", lambda: clock)
+            assert AlertBook(tmp_path).retry_undelivered(now=NOW + ahead, webhook=hook.url) == []
+        hook.released.set()
+        slow.join()
+    assert hook.events == ["opened"]
+
+
 def test_sender_that_died_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = AlertBook(tmp_path)
     monkeypatch.setattr(
@@ -143,7 +161,7 @@ def test_sender_that_died_is_replaced(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.undo()
     with receiver() as hook:
         assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "in_flight"
-        later = time.time() + 36
+        later = time.time() + 96
         monkeypatch.setattr("mlguide_assets.observe.alerts.incidents.time.time", lambda: later)
         assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "delivered"
 
