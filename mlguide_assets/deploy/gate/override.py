@@ -69,12 +69,16 @@ def rollback(
 
 
 def _left(lake: Lake, bundles: Path, to: str | None) -> str | None:
-    """The version that is left where a person decides: one that was promoted, also where a run was killed before it
-    served, since the next run would install it. Where a rollback was, the same command does it again."""
+    """The version that is left where a person decides: the one that serves, or one that is on record and does not.
+
+    A run that was killed leaves a promotion that the next run would install, so that is what is to be left. A rollback
+    that was killed is done again by the same command.
+    """
     serving, last = pointed_version(bundles), rightful_champion(lake)
-    if last is None or (last["verdict"] == ROLLED_BACK and to != serving):
+    if last is None or to == last["version"]:
         return serving
-    return str(last["version"])
+    waits = last["verdict"] == PROMOTED and last["champion_before"] == serving
+    return str(last["version"]) if waits or to == serving else serving
 
 
 def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> str:

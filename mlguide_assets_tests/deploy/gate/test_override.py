@@ -13,7 +13,7 @@ import pytest
 
 from mlguide_assets.console.decide import show_history
 from mlguide_assets.define.loading import dump_problem
-from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
+from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
 from mlguide_assets.deploy.gate import override, promotion
 from mlguide_assets.deploy.gate.history import champion_before, decisions, record, withdrawal
 from mlguide_assets.deploy.gate.override import promote, rollback
@@ -223,6 +223,18 @@ def test_a_person_decides_on_a_promotion_that_a_killed_run_has_not_installed(
     assert pointed_version(house.bundles) == house.install() == champion_now
     assert (withdrawal(house.lake, "4") is not None, withdrawal(house.lake, "2")) == (withdrawn, None)
     assert champion_before(house.lake, "2") == "1"
+
+
+def test_what_is_on_record_can_be_gone_back_to_where_something_else_serves(house: House) -> None:
+    promote(house.home, PROBLEM, version="3", reason="x")
+    promote(house.home, PROBLEM, version="1", reason="x")
+    # As a lake does that was restored from an earlier state.
+    set_champion(house.bundles, "2")
+    assert rollback(house.home, PROBLEM, to="1", reason="x")[0] == "2"
+    assert pointed_version(house.bundles) == house.install() == "1"
+    set_champion(house.bundles, "2")
+    rollback(house.home, PROBLEM, to="3", reason="x")
+    assert pointed_version(house.bundles) == house.install() == "3"
 
 
 def test_history_says_what_was_decided_and_does_not_serve_yet(house: House, capsys: pytest.CaptureFixture[str]) -> None:
