@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from mlguide_assets.define.policies import Exploration
+from mlguide_assets.define.training import Training
 from mlguide_assets.deploy.batch import best_choices, predictions_of_day
 from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle
 from mlguide_assets.deploy.log.log_table import log_schema
@@ -39,6 +40,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.spark.session import open_spark
 from mlguide_assets.settings import LakePlace
 from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.leakage.record import look_for_leaks
 from mlguide_assets.train.leakage.suite import leakage_alarms
 from mlguide_assets.train.models.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
@@ -210,17 +212,27 @@ def test_stores_scores_and_plan_are_those_that_duckdb_makes(spark_lakes: list[La
 
 
 @pytest.mark.spark
-def test_alarms_and_candidate_are_those_that_duckdb_has(spark_lakes: list[Lake], trained: Candidate) -> None:
-    """What they look at is fetched from Spark; `benchmarks --only engines` follows whole problems to their verdicts."""
-    own, other = (leakage_alarms(tables_of(lake, PROBLEM), lake.open("send_features"), PROBLEM) for lake in spark_lakes)
-    assert len(own) == 4
-    for one, another in zip(own, other, strict=True):
-        assert (one.check, one.passed, one.feature, one.message) == (
-            another.check, another.passed, another.feature, another.message,
-        )  # fmt: skip
+def test_alarms_and_candidate_are_those_that_duckdb_has(
+    spark_lakes: list[Lake], trained: Candidate, tmp_path: Path
+) -> None:
+    """Of more rows than may be in memory those of drawn units are fetched from Spark, and the alarms say so.
+
+    `benchmarks --only engines` follows whole problems to their verdicts.
+    """
+    few = Training().model_copy(update={"rows_in_memory": 1000})
+    problem = PROBLEM.model_copy(update={"training": few})
+    own, other = (tables_of(lake, problem) for lake in spark_lakes)
+    expected = leakage_alarms(own, spark_lakes[0].open("send_features"), problem, sampled=True)
+    features = spark_lakes[1].open("send_features")
+    found = look_for_leaks(tmp_path / "leaks.json", spark_lakes[1], problem, other, features, known_only=False)
+    assert len(found) == 4
+    for one, another in zip(expected, found, strict=True):
+        assert (one.check, one.passed, one.feature) == (another.check, another.passed, another.feature)
+        assert one.message == another.message
         assert one.value == pytest.approx(another.value, rel=1e-9)
-    found = train_candidate(spark_lakes[1].open("send_features"), PROBLEM, contenders=(XGBOOST,))
-    assert_equal(found.scores, trained.scores, "scores of the test window")
+    assert ["Looked at: " in each.message for each in found] == [True, True, False, False]
+    candidate = train_candidate(features, PROBLEM, contenders=(XGBOOST,))
+    assert_equal(candidate.scores, trained.scores, "scores of the test window")
 
 
 @pytest.mark.spark

@@ -16,6 +16,7 @@ from mlguide_assets.define.schema import EventTable
 from mlguide_assets.prepare.features.events import HAPPENED, WRITTEN, with_instants
 from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.statistics.arrays import Integers
+from mlguide_assets.statistics.draws import draw_column
 
 Tables = Mapping[str, ibis.Table]
 History = dict[str, pa.Table]
@@ -35,13 +36,12 @@ def drawn_units(tables: Tables, problem: Problem, at_most: int, seed: int) -> pa
         concerned = [(name, event) for name, event in concerned if event.event == problem.decision.noun]
     counts = [tables[name].group_by(id=event.of[unit]).aggregate(rows=ibis._.count()) for name, event in concerned]
     every = counts[0].union(*counts[1:]) if len(counts) > 1 else counts[0]
-    per_unit = every.filter(every.id.notnull()).group_by("id").aggregate(rows=every.rows.max()).order_by("id")
-    found = _fetched(tables, per_unit)
-    if not found.num_rows:
-        return found["id"].combine_chunks()
-    fitting = max(1, int(MOST_EVENTS / pc.mean(found["rows"]).as_py()))
-    order = np.random.default_rng(seed).permutation(found.num_rows)[: min(at_most, fitting)]
-    return found["id"].combine_chunks().take(pa.array(order))
+    per_unit = every.filter(every.id.notnull()).group_by("id").aggregate(rows=every.rows.max())
+    mean = _fetched(tables, per_unit.aggregate(rows=per_unit.rows.mean()))["rows"][0].as_py()
+    fitting = max(1, int(MOST_EVENTS / mean)) if mean else 1
+    # Drawn where they are: there may be as many units as decisions.
+    drawn = per_unit.select("id", draw=draw_column(f"{seed}/units", per_unit.id))
+    return _fetched(tables, drawn.order_by("draw", "id").limit(min(at_most, fitting)))["id"].combine_chunks()
 
 
 def history_of(tables: Tables, problem: Problem, units: pa.Array, noun: str | None = None) -> History:

@@ -66,7 +66,9 @@ def look_for_leaks(
     # The libraries that it needs are loaded only here.
     from mlguide_assets.train.leakage.suite import leakage_alarms
 
-    return keep_findings(path, subject, leakage_alarms(tables, features, problem))
+    # What other machines compute is not fetched whole.
+    alarms = leakage_alarms(tables, features, problem, sampled=lake.engine.elsewhere)
+    return keep_findings(path, subject, alarms)
 
 
 def subject_of(lake: Lake, problem: Problem) -> str:
