@@ -55,6 +55,8 @@ def main() -> None:
             rows = [*rows, ("scale", lambda: _scale(Path(folder), arguments.sends))]
         if arguments.only and arguments.only in "engines":
             rows = [*rows, ("engines", lambda: _engines(Path(folder)))]
+        if arguments.only and arguments.only in "skewed":
+            rows = [*rows, ("skewed", lambda: _skewed(Path(folder), arguments.sends))]
         for name, measure in rows:
             if arguments.only and arguments.only not in name:
                 continue
@@ -202,6 +204,29 @@ def _spark(folder: Path) -> list[Row]:
         best[way] = min(best.get(way, float("inf")), json.loads(output.splitlines()[-1])[0])
     ratio, figure = best["spark"] / best["ours"], f"({best['spark']:.1f} s, DuckDB {best['ours']:.1f} s)"
     return [(f"features of {sends:,} sends, Spark local[2]", f"{ratio:.1f} × {figure}", "≤ 6 ×", _within(ratio <= 6))]
+
+
+def _skewed(folder: Path, sizes: list[int]) -> list[Row]:
+    """Features by both engines, of sends spread over all users, and where every second one is one user's."""
+    rows: list[Row] = []
+    module, environment = ["-m", "mlguide_assets_tests.benchmarks.features"], {"MLGUIDE_SPARK": "local[2]"}
+    for sends in sizes:
+        place = folder / f"skewed-{sends}"
+        place.mkdir()
+        got = dict[tuple[str, str], tuple[float, float]]()
+        for spread in ("prepare", "skew"):
+            _output([*module, spread, str(place), str(sends)])
+            for way in ("ours", "spark"):
+                output = _output([*module, way, str(place), str(sends)], **environment)
+                got[spread, way] = tuple(json.loads(output.splitlines()[-1]))
+        for way, engine in (("ours", "DuckDB"), ("spark", "Spark local[2]")):
+            (seconds, gigabytes), (skewed, more) = got["prepare", way], got["skew", way]
+            shown = (
+                f"{skewed:.0f} s, {more:.1f} GB; spread {seconds:.0f} s, {gigabytes:.1f} GB: {skewed / seconds:.1f} ×"
+            )
+            rows.append((f"features of {sends:,} sends, half of them one user's, {engine}", shown, "", ""))
+        shutil.rmtree(place)
+    return rows
 
 
 def _engines(folder: Path) -> list[Row]:
