@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _REASON_CHARACTERS = 300
 _REASONS = 3
-_REFUSALS = ("InputError", "MissingTableError", "LostVersionError", "UnscorableError", "StoreError", "DamagedError")
+_REFUSALS = (
+    "InputError", "AnsweredError", "MissingTableError", "LostVersionError", "UnscorableError", "StoreError",
+    "DamagedError", "UnresolvedFeatureError",
+)  # fmt: skip
 """Errors of ours, whose text is a sentence for people: InputError and all that are one."""
 
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")

@@ -88,6 +88,8 @@ def test_a_source_of_the_wall_has_a_schedule(monkeypatch: pytest.MonkeyPatch) ->
     schedule = ticks_with_the_source(job, "0 3 * * *")(decided)
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.name, schedule.cron_schedule, schedule.description) == ("decided", "0 3 * * *", "Never train.")
-    with dg.DagsterInstance.local_temp() as instance:
-        context = dg.build_schedule_context(instance, resources={"workspace": Workspace()})
+    with (
+        dg.DagsterInstance.local_temp() as instance,
+        dg.build_schedule_context(instance, resources={"workspace": Workspace()}) as context,
+    ):
         assert schedule.evaluate_tick(context).skip_message == "not today"
