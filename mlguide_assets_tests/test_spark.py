@@ -37,6 +37,7 @@ from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_feat
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.spark import shared_parts
 from mlguide_assets.prepare.spark.session import open_spark
 from mlguide_assets.settings import LakePlace
 from mlguide_assets.train.candidate import Candidate, train_candidate
@@ -272,7 +273,11 @@ def test_days_and_their_drift_are_those_that_duckdb_finds(
 
 @pytest.mark.spark
 @pytest.mark.usefixtures("spark")
-def test_features_that_the_data_decide_are_those_that_duckdb_decides(tmp_path: Path) -> None:
+def test_features_that_the_data_decide_are_those_that_duckdb_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark keeps some of what is read twice here, as it does where a query would grow otherwise."""
+    monkeypatch.setattr(shared_parts, "MOST_COPIED", 1_000)
     write_orders(tmp_path / "orders", customers=40)
     problem = problem_of({**ORDERS, "features": {"automatic": {"windows": ["14d"], "max": 9}}}, tmp_path)
     both = [Lake(tmp_path / "lake", engine=engine) for engine in ("duckdb", "spark")]  # type: ignore[arg-type]

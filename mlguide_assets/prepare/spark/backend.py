@@ -25,6 +25,7 @@ from ibis.util import gen_name
 from mlguide_assets.prepare.duckdb.backend import selects_apart
 from mlguide_assets.prepare.spark.failures import naming_failures
 from mlguide_assets.prepare.spark.footers import sort_encodings
+from mlguide_assets.prepare.spark.shared_parts import computed_once
 
 
 class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
@@ -195,6 +196,28 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         with selects_apart():
             return str(super().compile(expr, **kwargs))
 
+    def _planned(self, expr: Any, **kwargs: Any) -> Any:
+        """Spark's data frame of an expression, whose parts are computed once where copies of them would be too many."""
+        views: list[str] = []
+
+        def keep(query: sge.Query) -> str:
+            from pyspark import StorageLevel
+
+            views.append(gen_name("kept"))
+            rows = self._session.sql(query.sql(dialect=self.dialect))
+            # On disk: they are as many as the decisions.
+            rows.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY).createOrReplaceTempView(views[-1])
+            return views[-1]
+
+        with selects_apart():
+            query = self.compiler.to_sqlglot(expr, **kwargs)
+        try:
+            return self._session.sql(computed_once(query, keep).sql(dialect=self.dialect))
+        finally:
+            # What is planned holds the rows, and no longer than it is there itself.
+            for view in views:
+                self._session.catalog.dropTempView(view)
+
     @naming_failures()
     def to_pyarrow(
         self, expr: Any, /, *, params: Mapping[Any, Any] | None = None, limit: Any = None, **kwargs: Any
@@ -202,7 +225,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         """Ibis goes by way of pandas, where whole numbers with a null are floats."""
         self._run_pre_execute_hooks(expr)
         table = expr.as_table()
-        found = self._session.sql(self.compile(table, params=params, limit=limit, **kwargs)).toArrow()
+        found = self._planned(table, params=params, limit=limit, **kwargs).toArrow()
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
 
     @naming_failures()
@@ -314,7 +337,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
 
     def _frame(self, expr: Any) -> Any:
         self._run_pre_execute_hooks(expr)
-        return self._session.sql(self.compile(expr.as_table()))
+        return self._planned(expr.as_table())
 
     def _write(self, rows: Any, folder: Path, *by: str) -> None:
         rows.write.option("compression", "zstd").partitionBy(*by).parquet(f"file://{folder}")
