@@ -39,7 +39,8 @@ def workers_of(house: House, server: Server, requests: int) -> dict[str, set[str
     ids = {answer["request_id"]: answer["model_version"] for answer in (asked(server) for _ in range(requests))}
     found: dict[str, set[str]] = {}
     for path in house.served.glob("*/*.jsonl"):
-        for line in path.read_text().splitlines():
+        # A line that is being written has no end yet.
+        for line in path.read_text().rpartition("\n")[0].splitlines():
             request_id = json.loads(line)["request_id"]
             if request_id in ids:
                 found.setdefault(path.name.split("-")[1], set()).add(ids[request_id])
