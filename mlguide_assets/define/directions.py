@@ -9,9 +9,7 @@ from mlguide_assets.define.decision import decision_of
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Predict, PredictEvent
-from mlguide_assets.define.schema import ColumnKind, Schema
-
-NUMERIC: tuple[ColumnKind, ...] = ("number", "integer", "flag")
+from mlguide_assets.define.schema import NUMBERS, Schema
 
 
 def movable_features(schema: Schema, predict: Predict, features: Features, contracts: Sequence[Any]) -> list[str]:
@@ -32,7 +30,7 @@ def why_without_direction(declaration: Declaration, schema: Schema) -> str | Non
     if declaration.operator == "last":
         noun, _, column = declaration.operand.partition(".")
         event = schema.event(noun)
-        if kind_of(event, column, schema) not in NUMERIC:
+        if kind_of(event, column, schema) not in NUMBERS:
             return f"the values of {declaration.operand} are no numbers, and have no order"
     return None
 
@@ -44,19 +42,28 @@ def _names(
     if declaration.split is None:
         yield written
         return
-    noun, _, column = declaration.split.rpartition(".")
+    values = declaration.values or stated_values(declaration, schema, predict, contracts) or ()
+    yield from (name for name, _ in split_names(written, values))
+
+
+def stated_values(
+    declaration: Declaration, schema: Schema, predict: Predict, contracts: Sequence[Any]
+) -> tuple[str, ...] | None:
+    """The values that the contract allows the column of a `split`; None where it says nothing."""
+    noun, _, column = str(declaration.split).rpartition(".")
     event = predict.each if declaration.operator == "rate" else declaration.operand.partition(".")[0]
     place = (schema.table_of(noun or event), column)
     stated = (each.values for each in contracts if isinstance(each, OneOf) and (each.table, each.column) == place)
-    yield from (name for name, _ in split_names(written, declaration.values or tuple(next(stated, ()))))
+    values = next(stated, None)
+    return None if values is None else tuple(values)
 
 
 def _columns(schema: Schema, predict: Predict, features: Features) -> Iterator[str]:
     """Columns of numbers that are features as they are."""
     if isinstance(predict, PredictEvent):
-        known = schema.event(predict.each).of_kind(*NUMERIC)
+        known = schema.event(predict.each).of_kind(*NUMBERS)
         yield from (name for name in predict.known if name in known)
     names = entity_features(schema, predict, features.declared)
     for noun in decision_of(schema, predict).nouns:
         table = schema.entity(noun)
-        yield from (names[noun, column] for column in (table.of_kind(*NUMERIC) if table else ()))
+        yield from (names[noun, column] for column in (table.of_kind(*NUMBERS) if table else ()))

@@ -7,7 +7,7 @@ from mlguide_assets.define.decision import TAKEN, decision_of
 from mlguide_assets.define.entity_features import UNFEATURED
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
-from mlguide_assets.define.schema import EntityTable, EventTable, Schema
+from mlguide_assets.define.schema import NUMBERS, EntityTable, EventTable, Schema
 from mlguide_assets.english import duration, with_article
 
 
@@ -179,7 +179,7 @@ def _check_declaration(
     if declared.column is not None:
         _one_of(f"{place}.{operator}", f"a column of {event.event}", declared.column, event.columns)
         _refuse_label(place, declared.column, event, predict)
-        numeric = event.columns[declared.column].kind in ("number", "integer", "flag")
+        numeric = event.columns[declared.column].kind in NUMBERS
         if operator in ("sum", "mean", "min", "max") and not numeric:
             raise ValueError(f"{place}.{operator}: {declared.column!r} is no number; its kind is not number or flag")
         if operator == "last" and event.columns[declared.column].kind in UNFEATURED:

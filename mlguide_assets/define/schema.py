@@ -20,6 +20,8 @@ class Strict(BaseModel):
 
 ColumnKind = Literal["number", "integer", "category", "text", "flag", "time", "id"]
 """`integer` is a number without a fraction, `text` is free text, which no model sees. Ids need not be listed."""
+NUMBERS: tuple[ColumnKind, ...] = ("number", "integer", "flag")
+"""The kinds that can be added up, and of which there can be more."""
 
 Noun = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """What the problem file calls an entity or an event: lower case, in the singular."""

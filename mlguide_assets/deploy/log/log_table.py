@@ -11,7 +11,7 @@ def log_schema(decision: Decision, types: Mapping[str, pa.DataType] | None = Non
     """The columns of the table. `features` is JSON, since every model version may have features of its own.
 
     Args:
-        types: of ids and of what else an event is told apart by; default: whole numbers.
+        types: of ids and of what else is in the key of an event; default: whole numbers.
     """
     types = types or {}
     return pa.schema(

@@ -15,10 +15,9 @@ from typing import Any
 
 from mlguide_assets.define.features import Automatic, Declaration
 from mlguide_assets.define.prediction import PredictEntity, PredictEvent
-from mlguide_assets.define.schema import ColumnKind, EventTable
+from mlguide_assets.define.schema import NUMBERS, EventTable
 from mlguide_assets.prepare.features.catalogue import Declared, nouns_of
 
-NUMBERS: tuple[ColumnKind, ...] = ("number", "integer", "flag")
 LAST = 3
 """So many of the newest values are declared."""
 MOST_CATEGORIES = 50

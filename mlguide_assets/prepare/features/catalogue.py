@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from mlguide_assets.define.conditions import kind_of
 from mlguide_assets.define.decision import decision_of
+from mlguide_assets.define.directions import stated_values
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Predict, PredictEvent
@@ -184,11 +185,7 @@ def split_values(name: str, declaration: Declaration, problem: Declared) -> tupl
 
 def values_of_contract(declaration: Declaration, problem: Declared) -> tuple[str, ...] | None:
     """The values that the contract allows the column of a `split`; None where it says nothing."""
-    split = _split_column(declaration, problem)
-    for rule in problem.contracts:
-        if rule.rule == "one_of" and (rule.table, rule.column) == split:
-            return tuple(rule.values)
-    return None
+    return stated_values(declaration, problem.schema, problem.predict, problem.contracts)
 
 
 def _split_column(declaration: Declaration, problem: Declared) -> tuple[TableName | None, str]:

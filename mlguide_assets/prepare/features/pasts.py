@@ -17,9 +17,9 @@ from mlguide_assets.prepare.features.comparing import LARGEST, floats
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
 
 FREQUENT = 6
-"""Values of a category that become features of their own: so many, ..."""
+"""At most so many values of a category become features of their own: the most frequent ones."""
 SHARE = 0.02
-"""... and only those that so large a share of its events has."""
+"""The smallest share of the events that such a value has."""
 FEWEST_NUMBERED = 1_000
 """Whole numbers that so many events have, at least, ..."""
 NUMBERED = 0.95

@@ -134,7 +134,7 @@ def temporary_file(folder: Path) -> Path:
 
 
 def remove_left(path: Path) -> None:
-    """Remove what no snapshot names: a file, or the folder in which an engine that was killed had begun one."""
+    """Remove a file that no snapshot names, or the folder of an unfinished one, which a killed engine leaves."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -356,5 +356,5 @@ def _decisions(problem: Problem, tables: Tables, rows: ibis.Table) -> Decisions:
         int(all_["rows"]), int(all_["rows"] - all_["known"]) - without, without, int(all_["positives"] or 0),
         all_["first"], all_["last"],
         parted["train"], parted["test"], parted["train_positives"], parted["test_positives"], start,
-        growing_columns(problem, rows, start), naming_columns(problem, rows, int(all_["rows"])),
+        growing_columns(problem, rows, start), naming_columns(problem, rows),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from mlguide_assets.prepare.features.building import declaration_of
 from mlguide_assets.prepare.features.catalogue import Declared, in_words
 
 MOST_LINES = 40
-"""So many lines are shown on a screen at most."""
+"""The most lines that are shown on a screen."""
 
 
 @dataclass(frozen=True)

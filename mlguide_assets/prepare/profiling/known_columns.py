@@ -10,6 +10,8 @@ from mlguide_assets.prepare.features.resolving import outgrows
 
 FEWEST_NAMED = 1000
 """Of fewer decisions, values may all differ by chance."""
+NAMED = 0.995
+"""With so large a share of different values, 99 % of the decisions have one of their own: the alarm's limit."""
 SAMPLE = 100_000
 """Decisions that are looked at, about."""
 
@@ -38,22 +40,26 @@ def growing_columns(problem: Problem, rows: ibis.Table, until: datetime) -> tupl
     return tuple(name for name in names if outgrows(values[name]))
 
 
-def naming_columns(problem: Problem, rows: ibis.Table, number: int) -> tuple[str, ...]:
-    """Which categories and whole numbers under `predict.known` have a value of their own for each decision.
+def naming_columns(problem: Problem, rows: ibis.Table) -> tuple[str, ...]:
+    """Which categories and whole numbers under `predict.known` have a value of their own for nearly every decision.
 
     The leakage alarm says the same of the features of a training, whose sentence comes after minutes.
 
     Args:
-        rows: decisions, with these columns.
-        number: how many there are.
+        rows: decisions, with these columns; those in which a column is empty do not count for it.
     """
-    if not isinstance(problem.predict, PredictEvent) or not problem.predict.known or number < FEWEST_NAMED:
+    if not isinstance(problem.predict, PredictEvent):
         return ()
     columns = problem.schema.event(problem.predict.each).columns
     names = [name for name in problem.predict.known if columns[name].kind in ("number", "integer", "category")]
-    counts = rows.aggregate([_whole(rows[name]).nunique().name(name) for name in names])
-    found = counts.to_pyarrow().to_pylist()[0] if names else {}
-    return tuple(name for name, values in found.items() if values == number)
+    if not names:
+        return ()
+    found = [
+        rows.aggregate([count(_whole(rows[name])).name(name) for name in names]).to_pyarrow().to_pylist()[0]
+        for count in (ibis.Column.count, ibis.Column.nunique)
+    ]
+    filled, different = found
+    return tuple(name for name in names if filled[name] >= FEWEST_NAMED and different[name] > NAMED * filled[name])
 
 
 def _whole(values: ibis.Column) -> ibis.Value:

@@ -39,9 +39,9 @@ def states(table: DraftTable) -> Iterator[State]:
         rarer = [(value, rows) for value, rows in column.values[1:] if rows >= FEWEST]
         if not few or not rarer or column.name in table.of.values():
             continue
-        told = [each for each in rarer if names_outcome(each[0])]
+        outcomes = [each for each in rarer if names_outcome(each[0])]
         named = names_outcome(column.name) or bool(_STATES & set(words(column.name)))
-        yield State(column, *(told or rarer)[0], 25 * named + 15 * bool(told))
+        yield State(column, *(outcomes or rarer)[0], 25 * named + 15 * bool(outcomes))
 
 
 def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:

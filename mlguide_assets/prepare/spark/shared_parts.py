@@ -36,8 +36,7 @@ def computed_once(query: sge.Query, keep: Callable[[sge.Query], str]) -> sge.Que
 
 def _body(query: sge.Query) -> sge.Query:
     body = query.copy()
-    for key in ("with", "with_"):
-        body.set(key, None)
+    body.set("with_", None)
     return body
 
 
