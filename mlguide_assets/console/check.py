@@ -11,7 +11,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import AnsweredError
 from mlguide_assets.prepare.duckdb.connection import connect
-from mlguide_assets.prepare.profiling.checking import Check, Decisions, check_problem
+from mlguide_assets.prepare.profiling.checking import Check, check_problem
+from mlguide_assets.prepare.profiling.decision_counts import Decisions
 from mlguide_assets.prepare.profiling.feature_list import in_lines, number_of_features
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe

@@ -50,9 +50,14 @@ class Decision:
     choose: str | None = None
 
     @property
+    def singular(self) -> str:
+        """One of them: `send`, or `decision` where it is about an entity at a cut-off."""
+        return self.noun if self.is_event else "decision"
+
+    @property
     def plural(self) -> str:
         """Many of them: `sends`, or `decisions` where they are about an entity at cut-offs."""
-        return plural(self.noun) if self.is_event else "decisions"
+        return plural(self.singular)
 
     def counted(self, number: int) -> str:
         """A number of decisions, as English writes it.
@@ -60,7 +65,7 @@ class Decision:
         >>> Decision("send", ("user", "email"), "delivered_at", ()).counted(1)
         '1 send'
         """
-        return counted(number, self.noun if self.is_event else "decision")
+        return counted(number, self.singular)
 
     @property
     def in_words(self) -> str:

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from mlguide_assets.code_version import code_version
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
-from mlguide_assets.english import plural
 from mlguide_assets.instants import midnight
 from mlguide_assets.observe.performance.performance import estimated, realised
 from mlguide_assets.observe.performance.unchanged_windows import MADE_FROM, Measurement, measured_where_changed
@@ -213,8 +212,8 @@ def performance_verdicts(
             max_drop=problem.watching.max_drop,
             window_days=support.days,
             day=day,
-            decisions=problem.decision.plural,
-            units=plural(problem.decision.unit),
+            decision=problem.decision.singular,
+            unit=problem.decision.unit,
         )
         for day in days
     ]

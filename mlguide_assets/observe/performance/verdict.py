@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.observe.performance.performance import WINDOW_DAYS
 from mlguide_assets.observe.performance.window_words import window_in_words
 from mlguide_assets.observe.performance.windows import LEVEL
@@ -201,8 +202,8 @@ def check_performance(
     max_drop: float,
     window_days: int = WINDOW_DAYS,
     day: date | None = None,
-    decisions: str = "decisions",
-    units: str = "units",
+    decision: str = "decision",
+    unit: str = "unit",
 ) -> PerformanceVerdict:
     """Whether a metric of the whole dropped significantly more than `max_drop` since training.
 
@@ -212,8 +213,8 @@ def check_performance(
         reference: its value at training time, on decisions that the model had not seen, with a 95 % interval.
         max_drop: in units of the metric, 0 or more.
         day: which day's window is tested; default: the last.
-        decisions: what many of them are called, such as sends.
-        units: what many of the entities are called that they are grouped by, such as users.
+        decision: what one is called, such as send.
+        unit: what an entity is called that they are grouped by, such as user.
 
     Dropped only where the whole interval of the difference lies below minus `max_drop`. As the two samples are
     independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
@@ -232,7 +233,7 @@ def check_performance(
     elif difference.high < -max_drop:
         verdict = "dropped"
     over = window_in_words(newest["day"], window_days, pc.min(table["day"]).as_py()) if newest else None
-    reason = _reason(verdict, metric, newest, over, current, reference, difference, max_drop, decisions, units)
+    reason = _reason(verdict, metric, newest, over, current, reference, difference, max_drop, decision, unit)
     tested = newest["day"] if newest else day
     return PerformanceVerdict(verdict, metric, tested, window_days, current, reference, difference, max_drop, reason)
 
@@ -253,21 +254,22 @@ def _reason(
     reference: Estimate,
     difference: Estimate,
     max_drop: float,
-    decisions: str,
-    units: str,
+    decision: str,
+    unit: str,
 ) -> str:
     title = METRICS[metric].title
     if row is None:
         return f"No outcome has matured in the given days, so its {title} is not known."
     if verdict == "too_few":
-        counts = f"{row['rows']:,} matured {decisions} of {over}, {row['positives']:,.0f} of them positive"
+        counts = f"{counted(row['rows'], f'matured {decision}')} of {over}, {row['positives']:,.0f} of them positive"
         if np.isnan(reference.low + reference.high):
             return f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared ({counts})."
-        return f"Its {title} is not tested: {counts}, come from too few {units}."
+        come = agreeing(row["rows"], "come")
+        return f"Its {title} is not tested: {counts}, {come} from too few {plural(unit)}."
     found = (
         f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
         f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training "
-        f"({difference.ci('+.4f', of=f'so few {units}')})"
+        f"({difference.ci('+.4f', of=f'so few {plural(unit)}')})"
     )
     if verdict == "dropped":
         return f"It dropped: {found}, significantly more than the {max_drop:g} allowed."

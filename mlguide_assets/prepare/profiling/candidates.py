@@ -7,8 +7,9 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.prepare.profiling.columns import number_of, time_of
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.english import counted
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, number_of, time_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.event_times import when_it_happened
 from mlguide_assets.prepare.profiling.roles import Source
 
@@ -34,6 +35,13 @@ class Candidate:
             return rows[column.name].cast("string") == positive
         number = number_of(rows, column)
         return number >= positive["at_least"] if "at_least" in positive else number <= positive["at_most"]
+
+
+def outcome_evidence(column: ColumnProfile, outcome: str, rows: int) -> str:
+    """In how many rows a column has an outcome, of those that have one at all."""
+    return (
+        f"{column.name} is {outcome} in {rows:,} of {counted(column.filled, 'row')} ({share_of(rows, column.filled)})"
+    )
 
 
 def instants(source: Source, table: DraftTable) -> ibis.Table:

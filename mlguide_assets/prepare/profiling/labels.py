@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.english import counted
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
 from mlguide_assets.prepare.profiling.columns import ColumnProfile
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits
 from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, words
@@ -46,10 +46,7 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         number = dict(column.values)[positive]
         label = {"column": file_name(column.name), "positive": positive, "negative": negative}
         window, why = window_of(source, table, column)
-        evidence = (
-            f"{column.name} is {positive!r} in {number:,} of {counted(column.filled, 'row')} "
-            f"({share_of(number, column.filled)})"
-        )
+        evidence = outcome_evidence(column, repr(positive), number)
         score = _likeness(column) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
         yield Candidate(predict, evidence, score + math.log10(table.rows), table.name, column.name, why)

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import ibis
 
-from mlguide_assets.english import counted
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
 from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, number_of
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
@@ -36,10 +35,7 @@ def limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
         key, side = ("at_most", "at most") if small else ("at_least", "at least")
         window, why = window_of(source, table, column)
         label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
-        evidence = (
-            f"{column.name} is {side} {limit:g} in {number:,} of {counted(column.filled, 'row')} "
-            f"({share_of(number, column.filled)})"
-        )
+        evidence = outcome_evidence(column, f"{side} {limit:g}", number)
         doubt = f"? the limit from which on it costs you; {why.removeprefix('? ')}"
         score = 20 + (5 if column.filled < column.rows else 0) + math.log10(table.rows)
         yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)

@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlguide_assets.english import counted
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
 from mlguide_assets.prepare.profiling.columns import ColumnProfile
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
@@ -54,10 +53,7 @@ def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
         window, why = window_of(source, table, column)
         others = [other for other, _ in column.values if other != value]
         label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
-        evidence = (
-            f"{column.name} is {value!r} in {state.rows:,} of {counted(column.filled, 'row')} "
-            f"({share_of(state.rows, column.filled)})"
-        )
+        evidence = outcome_evidence(column, repr(value), state.rows)
         doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {why}"
         score = state.likeness + math.log10(table.rows) if state.likeness else 0
         yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)

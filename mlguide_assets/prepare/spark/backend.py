@@ -21,6 +21,7 @@ from ibis.backends.pyspark import Backend
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.common.exceptions import UnsupportedOperationError
 from ibis.util import gen_name
+from sqlglot import ErrorLevel
 
 from mlguide_assets.prepare.duckdb.backend import selects_apart
 from mlguide_assets.prepare.spark.failures import naming_failures
@@ -32,6 +33,11 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
     """What Ibis 12 writes for Spark otherwise fails, or has another value than on DuckDB."""
 
     __slots__ = ()
+
+    def to_sqlglot(self, expr: Any, **kwargs: Any) -> Any:
+        """Merged, `SELECT DISTINCT` of rows that are ordered inside is more than Ibis 12 can write for Spark."""
+        with selects_apart():
+            return super().to_sqlglot(expr, **kwargs)
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
         """As a number in Spark's SQL it would be a decimal, and so would what is computed with it."""
@@ -191,11 +197,6 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
     name = "pyspark"
     compiler = SparkCompiler()
 
-    def compile(self, expr: Any, /, **kwargs: Any) -> str:
-        """Merged, `SELECT DISTINCT` of rows that are ordered inside is more than Ibis 12 can write for Spark."""
-        with selects_apart():
-            return str(super().compile(expr, **kwargs))
-
     def _planned(self, expr: Any, **kwargs: Any) -> Any:
         """Spark's data frame of an expression, whose parts are computed once where copies of them would be too many."""
         views: list[str] = []
@@ -204,19 +205,21 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
             from pyspark import StorageLevel
 
             views.append(gen_name("kept"))
-            rows = self._session.sql(query.sql(dialect=self.dialect))
+            rows = self._asked(query)
             # On disk: they are as many as the decisions.
             rows.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY).createOrReplaceTempView(views[-1])
             return views[-1]
 
-        with selects_apart():
-            query = self.compiler.to_sqlglot(expr, **kwargs)
         try:
-            return self._session.sql(computed_once(query, keep).sql(dialect=self.dialect))
+            return self._asked(computed_once(self.compiler.to_sqlglot(expr, **kwargs), keep))
         finally:
             # What is planned holds the rows, and no longer than it is there itself.
             for view in views:
                 self._session.catalog.dropTempView(view)
+
+    def _asked(self, query: sge.Query) -> Any:
+        """Spark's data frame of a query. What Spark's SQL cannot say is an error rather than left out."""
+        return self._session.sql(query.sql(dialect=self.dialect, copy=False, unsupported_level=ErrorLevel.RAISE))
 
     @naming_failures()
     def to_pyarrow(

@@ -370,16 +370,18 @@ def test_gap_compares_the_same_rows_only() -> None:
 REFERENCE = Estimate(0.76, 0.75, 0.77)
 
 
-def performing(value: float, low: float, high: float, metric: str = "roc_auc", days: int = 1) -> pa.Table:
+def performing(
+    value: float, low: float, high: float, metric: str = "roc_auc", days: int = 1, rows: int = 9000
+) -> pa.Table:
     """Realised performance that got so far on the last day, and was perfect before."""
-    rows = [
-        {"day": FIRST + timedelta(day), "window_days": 7, "column": ALL_ROWS, "slice": ALL_ROWS, "rows": 9000}
+    found = [
+        {"day": FIRST + timedelta(day), "window_days": 7, "column": ALL_ROWS, "slice": ALL_ROWS, "rows": rows}
         | {"positives": 210.0, "metric": metric, "value": 1.0, "low": 1.0, "high": 1.0, "supported": True}
         for day in range(days)
     ]
-    rows[-1] |= {"value": value, "low": low, "high": high, "supported": low == low}
-    elsewhere = rows[-1] | {"column": "theme", "slice": "Pirates", "value": 0.1, "low": 0.1, "high": 0.1}
-    return pa.Table.from_pylist([*rows, elsewhere], schema=SCHEMA)
+    found[-1] |= {"value": value, "low": low, "high": high, "supported": low == low}
+    elsewhere = found[-1] | {"column": "theme", "slice": "Pirates", "value": 0.1, "low": 0.1, "high": 0.1}
+    return pa.Table.from_pylist([*found, elsewhere], schema=SCHEMA)
 
 
 def test_dropped_only_where_all_of_the_interval_is_below() -> None:
@@ -436,6 +438,11 @@ def test_without_an_interval_there_is_no_verdict() -> None:
     assert (few.to_row()["current"], few.to_row()["difference_low"]) == (0.5, None)
     assert few.to_row()["day"] == "2024-03-01"
     assert few.to_row().keys() == set(VERDICTS_SCHEMA.names)
+    table = performing(0.5, float("nan"), float("nan"), rows=1)
+    single = check_performance(
+        table, metric="roc_auc", reference=REFERENCE, max_drop=0.02, decision="diagnosis", unit="patient"
+    )
+    assert "1 matured diagnosis of 2024-03-01, 210 of them positive, comes from too few patients." in single.reason
     table = performing(0.5, 0.4, 0.6)
     unknown = check_performance(table, metric="roc_auc", reference=NEVER, max_drop=0.02)
     assert unknown.verdict == "too_few"

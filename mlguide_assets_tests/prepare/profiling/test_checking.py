@@ -249,11 +249,16 @@ def test_outcomes_that_should_be_known_by_now_do_not_wait(duck: Any, tmp_path: P
     assert (found.rows, found.waiting, found.without, found.known) == (800, 28, 193, 579)
 
 
-def test_a_known_column_that_numbers_the_rows_is_refused_as_the_alarm_would(duck: Any, tmp_path: Path) -> None:
-    loans = f"SELECT *, loan_id + 7 AS number, loan_id + 0.5 AS measured, 'x' || loan_id % 9 AS kind FROM ({LOANS})"
+@pytest.mark.parametrize(
+    "number", ["loan_id + 7", "CASE WHEN loan_id % 6 > 0 THEN loan_id + 7 END"], ids=["all", "some rows lack it"]
+)
+def test_a_known_column_that_numbers_the_rows_is_refused_as_the_alarm_would(
+    duck: Any, tmp_path: Path, number: str
+) -> None:
+    loans = f"SELECT *, {number} AS number, loan_id + 0.5 AS measured, 'x' || loan_id % 9 AS kind FROM ({LOANS})"
     text = FILE.replace("{defaulted: flag}", "{defaulted: flag, number: number, measured: number, kind: category}")
     text = text.replace("predict: {each: loan,", "predict: {each: loan, known: [measured, kind, number],")
-    more = loans.replace("range(800)", "range(1200)")
+    more = loans.replace("range(800)", "range(1300)")
     said = "predict.known: number has a value of its own for each loan: a model would learn them by heart"
     refused = checked(text, duck, tmp_path, loans=more).refused
     assert refused is not None
