@@ -1,7 +1,9 @@
 """The rows that are watched: the decisions of a day as the champion scores them, and the requests to the API."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.statistics.draws import draw_column
 from mlguide_assets.train.models.models import THREADS, ServableModel
 from mlguide_assets.train.reference.build import PROBABILITY
+from mlguide_assets.train.rows import drawn_rows
 from mlguide_assets.train.storage import load_model
 
 
@@ -35,9 +38,31 @@ def rows_of_days(features: ibis.Table, problem: Problem, *, first: date, last: d
     return features.filter((time >= midnight(first)) & (time < midnight(last) + timedelta(days=1)))
 
 
-def scored_rows(features: ibis.Table, champion: Bundle, problem: Problem, *, first: date, last: date) -> pa.Table:
-    """`rows_of_days` in memory, with the champion's probability, in the order of `decision.order`."""
-    return scored(rows_of_days(features, problem, first=first, last=last), champion, problem)
+@dataclass(frozen=True)
+class Sample:
+    """Rows of decisions that memory holds, and which share of all they are: 1 is all of them."""
+
+    rows: ibis.Table
+    share: float
+
+    def said(self, problem: Problem) -> str:
+        """What is added to a sentence about figures of it; nothing where it is all rows."""
+        if self.share >= 1:
+            return ""
+        return (
+            f" These are figures of a seeded sample of {100 * self.share:.3g} % of the {problem.decision.plural} "
+            f"(training.rows_in_memory)."
+        )
+
+
+def sample_in_memory(rows: ibis.Table, problem: Problem) -> Sample:
+    """The rows; of more than `training.rows_in_memory`, those of a seeded half of the units, or a quarter, and so on.
+
+    As their number grows from day to day, the sample stays as it is until it has to be halved.
+    """
+    total, most = int(rows.count().to_pyarrow().as_py()), problem.training.rows_in_memory
+    share = 0.5 ** math.ceil(math.log2(total / most)) if total > most else 1.0
+    return Sample(drawn_rows(rows, problem, share), share)
 
 
 def scored(rows: ibis.Table, champion: Bundle, problem: Problem) -> pa.Table:

@@ -35,13 +35,18 @@ def known_of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
 
 
 def _of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
-    most, decision = problem.training.rows_in_memory, problem.decision
+    most = problem.training.rows_in_memory
     known = features[problem.label.column].notnull().sum()
     total = int(known.to_pyarrow().as_py() or 0)
     if total <= most:
         return features
+    return drawn_rows(features, problem, most / total)
+
+
+def drawn_rows(rows: ibis.Table, problem: Problem, share: float) -> ibis.Table:
+    """About this share of decisions, see `some_rows`. The units of a smaller share are among those of a larger."""
     salt = f"{problem.name}/rows in memory/{problem.evaluation.seed}"
-    return some_rows(features, unit=decision.unit_id, keys=decision.keys, share=most / total, salt=salt)
+    return some_rows(rows, unit=problem.decision.unit_id, keys=problem.decision.keys, share=share, salt=salt)
 
 
 def clusters_of(rows: pa.Table, problem: Problem) -> npt.NDArray[np.int64]:

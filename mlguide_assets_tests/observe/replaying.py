@@ -16,7 +16,7 @@ from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_ch
 from mlguide_assets.observe.drift.data_drift import DayDrift, DaySample, days_alike, drift_of_day, profile_of
 from mlguide_assets.observe.drift.domain_classifier import classifier_of
 from mlguide_assets.observe.drift.windows import DriftWindow
-from mlguide_assets.observe.rows import scored_rows
+from mlguide_assets.observe.rows import rows_of_days, scored
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.casting import cast_to_schema
@@ -86,7 +86,7 @@ class Replay:
         for day in sorted(counts):
             # The last day of a world may be a part of one.
             if (since or self.trained) <= day < max(counts):
-                of_day = scored_rows(rows, self.champion, self.problem, first=day, last=day)
+                of_day = scored(rows_of_days(rows, self.problem, first=day, last=day), self.champion, self.problem)
                 sample = DaySample(
                     DriftWindow(day, day, of_day.num_rows, of_day.num_rows >= self.problem.watching.min_rows),
                     rows=ibis.memtable(of_day),

@@ -81,7 +81,8 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     # The record begins with the test window, whose outcomes are those of today.
     then = features.filter(features[problem.label.column].notnull()).select(*problem.decision.keys)
     holdout = then.mutate(label=ibis.literal(7, "int8"), xgboost=0.5)
-    assert set(watched_rows(features, holdout, bundle, problem)["label"].to_pylist()) <= {0, 1, None}
+    rows, said = watched_rows(features, holdout, bundle, problem)
+    assert (set(rows["label"].to_pylist()) <= {0, 1, None}, said) == (True, "")
     same = compare(bundle, bundle, features, problem)
     assert same.verdict in ("too_few", "holds")
     assert plural in same.reason
@@ -99,6 +100,34 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     assert plural != TRAFFIC
     said = [same.reason, *(row["reason"] or "" for row in rows)]
     assert not [text for text in said if any(word in text.lower() for word in EMAIL_WORDS)]
+
+
+def test_of_more_decisions_than_memory_holds_a_sample_is_watched(house: OtherHouse, bundle: Bundle) -> None:
+    features = house.lake.read(house.problem.features_table)
+
+    def with_room_for(rows: int) -> Problem:
+        training = house.problem.training.model_copy(update={"rows_in_memory": rows})
+        retraining = house.problem.retraining.model_copy(update={"watch_for": timedelta(days=1000)})
+        return small(house.problem).model_copy(update={"training": training, "retraining": retraining})
+
+    every, _ = watched_rows(features, None, bundle, house.problem)
+    problem = with_room_for(every.num_rows - 1)
+    some, said = watched_rows(features, None, bundle, problem)
+    assert 0.3 < some.num_rows / every.num_rows < 0.7
+    assert said == (
+        f" These are figures of a seeded sample of 50 % of the {problem.decision.plural} (training.rows_in_memory)."
+    )
+    again, _ = watched_rows(features, None, bundle, with_room_for(every.num_rows // 2 + 1))
+    assert again.equals(some)
+    whole = watch_performance(features, None, bundle, problem)
+    assert all(reason.endswith(said) for reason in whole.performance_verdicts["reason"].to_pylist())
+    time = problem.decision.time
+    later = features.mutate(**{time: features[time] + ibis.interval(days=400)})
+    all_of_them = compare(bundle, bundle, later, with_room_for(1_000_000))
+    half = compare(bundle, bundle, later, with_room_for(all_of_them.rows - 1))
+    assert 0.3 < half.rows / all_of_them.rows < 0.7
+    assert half.reason.endswith(said)
+    assert all_of_them.reason.endswith("it is not significantly worse.")
 
 
 def test_small_days_are_tested_together_once_they_are_enough(house: OtherHouse, bundle: Bundle, tmp_path: Path) -> None:

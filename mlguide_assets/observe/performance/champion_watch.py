@@ -5,7 +5,7 @@ difference one watch in some hundred ends in a rollback (measured by `test_rollb
 a champion that is worse: `retrain.rollback` acts on what is found.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata
 from mlguide_assets.deploy.gate.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
 from mlguide_assets.deploy.gate.history import PROMOTED, rightful_champion
 from mlguide_assets.english import agreeing, plural
-from mlguide_assets.observe.rows import scored_rows
+from mlguide_assets.observe.rows import rows_of_days, sample_in_memory, scored
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -128,7 +128,8 @@ def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Prob
             why = f"version {bundle.version} needs the feature {lost!r}, which the problem no longer has"
             return Watch("not_watched", f"Version {current.version} is not watched: {why}.", **named)
     pair = {CHALLENGER: current, CHAMPION: before}
-    scores = {name: _scored(bundle, features, problem, learned, newest) for name, bundle in pair.items()}
+    sample = sample_in_memory(_decided_since(learned, newest, features, problem), problem)
+    scores = {name: _scored(bundle, sample.rows, problem) for name, bundle in pair.items()}
     rows = scores[CHALLENGER]
     positives = int(pc.sum(rows["label"]).as_py() or 0)
     named |= {"rows": rows.num_rows, "positives": positives, "metric": problem.metric.primary}
@@ -144,7 +145,8 @@ def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Prob
         f"{problem.decision.plural} since both were trained",
         problem,
     )
-    return watch_of(compared, named, problem.decision.plural)
+    watch = watch_of(compared, named, problem.decision.plural)
+    return replace(watch, reason=watch.reason + sample.said(problem))
 
 
 def watch_of(compared: Comparison, named: dict[str, Any], decisions: str = "decisions") -> Watch:
@@ -165,10 +167,13 @@ def watch_of(compared: Comparison, named: dict[str, Any], decisions: str = "deci
     return Watch("worse" if worse else "holds", reason, difference=difference, standard_error=error, **named)
 
 
-def _scored(bundle: Bundle, features: ibis.Table, problem: Problem, learned: datetime, newest: datetime) -> pa.Table:
-    """Unit, label and probability of the matured decisions after an instant."""
-    decision, label = problem.decision, problem.label.column
-    rows = scored_rows(features, bundle, problem, first=learned.date(), last=newest.date())
-    later = pc.and_(pc.greater(rows[decision.time], pa.scalar(learned)), pc.is_valid(rows[label]))
-    kept = rows.filter(later).select([decision.unit_id, label, PROBABILITY])
-    return kept.rename_columns([decision.unit_id, "label", PROBABILITY])
+def _decided_since(learned: datetime, newest: datetime, features: ibis.Table, problem: Problem) -> ibis.Table:
+    """The matured decisions after an instant."""
+    rows = rows_of_days(features, problem, first=learned.date(), last=newest.date())
+    return rows.filter(rows[problem.decision.time] > ibis.timestamp(learned), rows[problem.label.column].notnull())
+
+
+def _scored(bundle: Bundle, rows: ibis.Table, problem: Problem) -> pa.Table:
+    """Unit, label and probability of decisions."""
+    unit, label = problem.decision.unit_id, problem.label.column
+    return scored(rows, bundle, problem).select([unit, label, PROBABILITY]).rename_columns([unit, "label", PROBABILITY])

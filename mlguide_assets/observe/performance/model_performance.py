@@ -20,14 +20,14 @@ from mlguide_assets.observe.performance.unchanged_windows import MADE_FROM, Meas
 from mlguide_assets.observe.performance.verdict import GAP_SCHEMA, VERDICTS_SCHEMA, check_performance, gap, trusted
 from mlguide_assets.observe.performance.window_support import WindowSupport, window_support
 from mlguide_assets.observe.performance.windows import SCHEMA
-from mlguide_assets.observe.rows import scored_rows
+from mlguide_assets.observe.rows import rows_of_days, sample_in_memory, scored
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.evaluation.slicing import already_cut
 from mlguide_assets.train.reference.build import PROBABILITY
-from mlguide_assets.train.rows import clusters_of
+from mlguide_assets.train.rows import clusters_of, drawn_rows
 from mlguide_assets.train.storage import model_name
 
 REALISED, ESTIMATED = "model_performance", "estimated_performance"
@@ -75,7 +75,7 @@ def watch_performance(
             None where they are not kept: then it begins with what came after the training.
         before: the tables as they are in the lake, by name. Windows whose rows have not changed are taken from them.
     """
-    rows = watched_rows(features, test_predictions, champion, problem) if champion else None
+    rows, sampled = watched_rows(features, test_predictions, champion, problem) if champion else (None, "")
     if champion is None or rows is None or not rows.num_rows:
         schemas = (KEPT_SCHEMA, KEPT_SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA)
         return Watched(*(_of_version(schema.empty_table(), "") for schema in schemas))
@@ -84,7 +84,7 @@ def watch_performance(
     done = _realised(rows, champion, problem, length, before.get(REALISED))
     expected = _estimated(rows, champion, problem, length, before.get(ESTIMATED))
     gaps = gap(done, expected)
-    verdicts = performance_verdicts(done, champion, problem, support)
+    verdicts = performance_verdicts(done, champion, problem, support, sampled)
     tables = (done, without_doubtful_bounds(expected, gaps), gaps, verdicts)
     return Watched(*(_of_version(table, champion.version) for table in tables))
 
@@ -142,18 +142,19 @@ def without_doubtful_bounds(estimates: pa.Table, gaps: pa.Table) -> pa.Table:
 
 def watched_rows(
     features: ibis.Table, test_predictions: ibis.Table | None, champion: Bundle, problem: Problem
-) -> pa.Table:
-    """The decisions of the last days that the champion had not learned from.
+) -> tuple[pa.Table, str]:
+    """The decisions of the last days that the champion had not learned from, as many of them as memory holds.
 
     Returns:
         unit, unit_id (a number), decided_at, label, probability, and the columns that slices are made of; in order of
-        time.
+        time. And what is to be said of figures of them (`Sample.said`).
     """
     facts, decision = metadata_of(champion), problem.decision
     time, learned = decision.time, datetime.fromisoformat(facts["refit_until"])
     record, first, last = last_days(features, problem, learned)
-    later = scored_rows(record, champion, problem, first=max(learned.date(), first), last=last)
-    later = later.filter(pc.greater(later[time], pa.scalar(learned)))
+    asked = rows_of_days(record, problem, first=max(learned.date(), first), last=last)
+    sample = sample_in_memory(asked.filter(asked[time] > ibis.timestamp(learned)), problem)
+    later = scored(sample.rows, champion, problem)
     pieces = [later.rename_columns({problem.label.column: "label"})]
     if test_predictions is not None and learned.date() >= first:
         holdout = test_predictions.filter(test_predictions[time] >= midnight(first)).select(
@@ -161,13 +162,15 @@ def watched_rows(
         )
         # The label as it is now: it may have been corrected since, or defined otherwise.
         known = features.select(*decision.keys, *problem.slices, label=problem.label.column)
-        pieces.insert(0, holdout.inner_join(known, decision.keys).to_pyarrow())
+        tested = holdout.inner_join(known, decision.keys)
+        pieces.insert(0, drawn_rows(tested, problem, sample.share).to_pyarrow())
     names = [*dict.fromkeys([decision.unit_id, time, "label", PROBABILITY, *problem.slices])]
     schema = pa.schema([(name, pieces[-1].schema.field(name).type) for name in names])
     rows = pa.concat_tables([piece.select(names).cast(schema) for piece in pieces])
     rows = rows.sort_by([(time, "ascending"), (decision.unit_id, "ascending")])
     units = pa.array(clusters_of(rows, problem))
-    return rows.rename_columns({time: "decided_at", decision.unit_id: _UNIT}).append_column("unit_id", units)
+    named = rows.rename_columns({time: "decided_at", decision.unit_id: _UNIT}).append_column("unit_id", units)
+    return named, sample.said(problem)
 
 
 def last_days(features: ibis.Table, problem: Problem, learned: datetime) -> tuple[ibis.Table, date, date]:
@@ -190,12 +193,13 @@ def last_days(features: ibis.Table, problem: Problem, learned: datetime) -> tupl
 
 
 def performance_verdicts(
-    realised: pa.Table, champion: Bundle, problem: Problem, support: WindowSupport | None
+    realised: pa.Table, champion: Bundle, problem: Problem, support: WindowSupport | None, sampled: str = ""
 ) -> pa.Table:
     """Whether each of the last windows is as good as the champion was at training, as `VERDICTS_SCHEMA`, by day.
 
     Args:
         realised: over windows as long as `support` says.
+        sampled: what is said of the sample that it is measured on.
     """
     if support is None:
         return VERDICTS_SCHEMA.empty_table()
@@ -218,6 +222,8 @@ def performance_verdicts(
         for day in days
     ]
     rows = [verdict.to_row() for verdict in verdicts]
+    for row in rows:
+        row["reason"] += sampled
     if not support.is_enough:
         rows[-1]["reason"] += f" {support.missing(problem)}"
     return small_table(rows, VERDICTS_SCHEMA)

@@ -56,7 +56,7 @@ def window_columns(problem: Problem) -> dict[str, str]:
         "window_days": "Days of the window; the first windows of a record hold fewer.",
         "column": f"The column by which the {many} are sliced; (all) is all of them.",
         "slice": "The value of the column, or the band of its values.",
-        "rows": f"Rows of the window, {with_article(noun)} each.",
+        "rows": f"Rows of the window, {with_article(noun)} each; of a drawn sample, where memory has no room for all.",
     }
 
 

@@ -34,10 +34,11 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
 @pytest.fixture(scope="module")
 def day(replay: Replay) -> pa.Table:
     """The sends of one day after the champion was trained, with the champion's probability."""
-    from mlguide_assets.observe.rows import scored_rows
+    from mlguide_assets.observe.rows import rows_of_days, scored
 
     features = ibis.memtable(replay.features(replay.world))
-    return scored_rows(features, replay.champion, replay.problem, first=replay.trained, last=replay.trained)
+    rows = rows_of_days(features, replay.problem, first=replay.trained, last=replay.trained)
+    return scored(rows, replay.champion, replay.problem)
 
 
 def drift_on(
