@@ -3,6 +3,7 @@
 All of it real: what is killed is a process, by the signal that it cannot answer.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -150,3 +151,8 @@ def test_a_run_whose_java_machine_is_killed_ends_with_a_sentence_and_changes_not
     assert "Traceback" not in done.err
     assert {name: lake.snapshot(name) for name in lake.tables()} == tables
     assert not list(lake.root.glob(".scratch-*"))
+
+
+def test_the_end_of_java_is_told_by_the_sentence_alone() -> None:
+    # Whether a call is under way when it ends, of which py4j logs the stack trace, is a matter of milliseconds.
+    assert not logging.getLogger("py4j.java_gateway").isEnabledFor(logging.ERROR)

@@ -4,6 +4,7 @@ Times are without a zone and in UTC, as everywhere in this package; ANSI mode, s
 error rather than a null.
 """
 
+import logging
 import os
 import shutil
 import socket
@@ -71,6 +72,8 @@ def open_spark(address: str) -> Any:
     if address.startswith("local"):
         # Its workers are to find what this process finds.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # It logs the stack trace of a call that is under way when Java ends; what is raised says it in a sentence.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     for key, value in (_OWN_PROCESS | _local(address)).items():
         builder = builder.config(key, value)
     return _opened(builder.master(address), address)
