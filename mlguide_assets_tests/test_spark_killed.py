@@ -153,6 +153,7 @@ def test_a_run_whose_java_machine_is_killed_ends_with_a_sentence_and_changes_not
     assert not list(lake.root.glob(".scratch-*"))
 
 
-def test_the_end_of_java_is_told_by_the_sentence_alone() -> None:
-    # Whether a call is under way when it ends, of which py4j logs the stack trace, is a matter of milliseconds.
-    assert not logging.getLogger("py4j.java_gateway").isEnabledFor(logging.ERROR)
+def test_errors_are_told_by_a_sentence_alone() -> None:
+    # Whether a call is under way when Java ends, of which py4j logs the stack trace, is a matter of milliseconds.
+    for name in ("py4j.java_gateway", "SQLQueryContextLogger"):
+        assert not logging.getLogger(name).isEnabledFor(logging.ERROR)

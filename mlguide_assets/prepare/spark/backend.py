@@ -213,8 +213,9 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         try:
             return self._asked(computed_once(self.compiler.to_sqlglot(expr, **kwargs), keep))
         finally:
-            # What is planned holds the rows, and no longer than it is there itself.
-            for view in views:
+            # What is planned holds the rows, and no longer than it is there itself. Spark Connect plans when it
+            # computes: there they stay until the session ends.
+            for view in [] if self.is_remote else views:
                 self._session.catalog.dropTempView(view)
 
     def _asked(self, query: sge.Query) -> Any:

@@ -63,6 +63,7 @@ def open_spark(address: str) -> Any:
             "The engine spark needs pyspark, which is not installed: "
             'run uv pip install -c constraints.txt -e ".[spark]", or use the engine duckdb.'
         ) from error
+    _say_errors_once()
     builder: Any = SparkSession.builder.appName("mlguide")
     for key, value in _SEMANTICS.items():
         builder = builder.config(key, value)
@@ -72,11 +73,19 @@ def open_spark(address: str) -> Any:
     if address.startswith("local"):
         # Its workers are to find what this process finds.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    # It logs the stack trace of a call that is under way when Java ends; what is raised says it in a sentence.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     for key, value in (_OWN_PROCESS | _local(address)).items():
         builder = builder.config(key, value)
     return _opened(builder.master(address), address)
+
+
+def _say_errors_once() -> None:
+    """What Spark raises is told in a sentence: its clients also log it, as stack traces and as JSON."""
+    from pyspark.logger import PySparkLogger
+
+    # A call that is under way when Java ends.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    for context in ("SQL", "DataFrame"):
+        PySparkLogger.getLogger(f"{context}QueryContextLogger").setLevel(logging.CRITICAL)
 
 
 def _connected(builder: Any, address: str) -> Any:
