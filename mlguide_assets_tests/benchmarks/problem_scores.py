@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.decision import decision_of, id_column
 from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.building import declaration_as_yaml
@@ -102,7 +102,10 @@ def scored(
     table: pa.Table, features: Sequence[Feature], problem: Loaded, start: datetime, end: datetime
 ) -> dict[str, Any]:
     """Train on what had matured when the test window began, score the rows of the window."""
-    at = time_column(problem)
+    decision = decision_of(problem.schema, problem.predict)
+    at = decision.time
+    # The engine gives no order, and another one is another model.
+    table = table.sort_by([(name, "ascending") for name in decision.order])
     known = table.filter(pc.is_valid(table[problem.predict.label.column]))
     learned = known.filter(pc.less_equal(known[MATURED_AT], pa.scalar(start, known[MATURED_AT].type)))
     tested = known.filter(pc.greater_equal(known[at], pa.scalar(start, known[at].type)))
