@@ -625,6 +625,11 @@ def test_an_unknown_problem_names_the_shipped_ones() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_problems())
+def test_a_shipped_problem_is_served_by_the_clock_of_its_data(name: str) -> None:
+    assert load_problem(name).clock == "data", "no table goes on by itself: by the wall's clock the API refuses all"
+
+
+@pytest.mark.parametrize("name", shipped_problems())
 def test_a_shipped_problem_is_valid_and_has_its_own_name(name: str) -> None:
     assert load_problem(name).name == name
 
