@@ -69,7 +69,7 @@ def test_a_picture_is_at_the_address_in_the_metadata(home: Home, ui: Starlette) 
         answer = get(ui, narrow)
         assert answer.headers["content-type"] == "image/svg+xml"
         sizes[name] = re.findall(r' (?:width|height)="(\d+)"', answer.text)[:2]
-    assert sizes == {"roc_curve": ["440", "275"], "calibration": ["100", "50"]}
+    assert sizes == {"roc_curve": ["300", "187"], "calibration": ["100", "50"]}
     assert get(ui, "/runs").text == "Dagster"
 
 

@@ -11,8 +11,8 @@ from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.shared_files import publish_file
 from mlguide_assets.prepare.lake.failures import writing
 
-WIDTH = 440
-"""Pixels that the UI has for a value of metadata, in a window of 1,500."""
+WIDTH = 300
+"""Pixels that the UI shows of a value of metadata in a window of 1,280, where the longest name has 22 characters."""
 
 KEPT = 400
 """Files per problem: those of the last twenty trainings or so."""
