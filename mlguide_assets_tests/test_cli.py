@@ -60,6 +60,32 @@ def test_every_command_and_option_is_explained() -> None:
         assert "Usage:" in said
 
 
+@pytest.mark.parametrize(
+    ("asked", "belongs"),
+    [
+        (("--home", "x", "run"), "mlguide run --home"),
+        (("--json", "status"), "mlguide run --json"),
+        (("experiment", "--home", "x", "plan", "y"), "mlguide experiment value --home"),
+        (("--hoem", "x", "run"), "No such option"),
+    ],
+)
+def test_an_option_before_its_command_is_told_where_it_belongs(asked: tuple[str, ...], belongs: str) -> None:
+    code, said = run(*asked)
+    assert code == 2
+    assert belongs in said.replace("root", "mlguide")
+
+
+def test_a_paragraph_of_the_help_is_broken_by_the_terminal_alone() -> None:
+    for name, command in _commands(get_command(app)):
+        for paragraph in (command.help or "").split("\n\n"):
+            assert "\n" not in paragraph, name
+
+
+def test_a_new_home_has_no_problems_to_choose_from() -> None:
+    replay = get_command(app).commands["replay"]  # type: ignore[attr-defined]
+    assert not any("--problem" in option.opts for option in replay.params)
+
+
 def _commands(command: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, each in getattr(command, "commands", {}).items():
         yield (*before, name), each

@@ -7,9 +7,11 @@ import typer
 
 from mlguide_assets.cli import decide, operate, run
 from mlguide_assets.cli.canary import canary
+from mlguide_assets.cli.common import Commands
 from mlguide_assets.cli.experiment import experiment
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

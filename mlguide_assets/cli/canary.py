@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
+from mlguide_assets.cli.common import Commands, HomeOption, JsonOption, handle_errors
 from mlguide_assets.settings import Home
 
 canary = typer.Typer(
     name="canary",
+    cls=Commands,
     no_args_is_help=True,
     help="See and stop a model version that goes live for few units first.",
 )

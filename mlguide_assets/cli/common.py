@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mlguide_assets.errors import AnsweredError, InputError, RunFailedError
 from mlguide_assets.settings import (
@@ -44,11 +45,32 @@ OfHomeOption = Annotated[
 ]
 
 
+class Commands(TyperGroup):
+    """A group of commands that says of an option which stands before its command where it belongs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            option = getattr(error, "option_name", None)
+            names = [
+                name
+                for name, command in self.commands.items()
+                if any(option in parameter.opts and not parameter.hidden for parameter in command.params)
+            ]
+            if not names:
+                raise
+            # Raised by the copy of Click within Typer, which has no public name for it.
+            error.message = f"{option} comes after the command, such as in '{ctx.command_path} {names[0]} {option} …'"  # type: ignore[attr-defined]
+            error.possibilities = None  # type: ignore[attr-defined]
+            raise
+
+
 def _with_problem(command: Callable[..., None]) -> inspect.Signature:
     """The parameters of a command that works on a home, with `--problem` where it has no such option of its own."""
     signature = inspect.signature(command)
-    names = signature.parameters.keys()
-    if "home" not in names or "problem" in names:
+    home = signature.parameters.get("home")
+    if home is None or home.annotation is not HomeOption or "problem" in signature.parameters:
         return signature
     option = inspect.Parameter("problem", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=OfHomeOption)
     return signature.replace(parameters=[*signature.parameters.values(), option])
@@ -88,7 +110,13 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise
 
     wrapper.__signature__ = _with_problem(command)  # type: ignore[attr-defined]
+    wrapper.__doc__ = _one_line_per_paragraph(command.__doc__ or "")
     return wrapper
+
+
+def _one_line_per_paragraph(text: str) -> str:
+    """The help of a command without the line breaks of the source: Typer keeps those behind the first paragraph."""
+    return "\n\n".join(" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n"))
 
 
 def join_hosts(home: Home) -> None:

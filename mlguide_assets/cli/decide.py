@@ -12,7 +12,9 @@ commands = typer.Typer()
 VersionArgument = Annotated[
     str, typer.Argument(metavar="VERSION", help="A registered version; 'mlguide history' lists those decided on.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why: it is kept in the record of decisions.")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why; kept in the record of decisions. Required.", show_default=False)
+]
 
 
 @commands.command()

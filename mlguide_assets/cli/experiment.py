@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
+from mlguide_assets.cli.common import Commands, HomeOption, JsonOption, handle_errors
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
 experiment = typer.Typer(
     name="experiment",
+    cls=Commands,
     no_args_is_help=True,
     help="Plan, run and read experiments; analyse the data of any experiment, without a home.",
 )

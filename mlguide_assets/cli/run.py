@@ -52,8 +52,8 @@ def run(
 ) -> None:
     """Materialise the whole graph: read, check, join, train, evaluate, decide, score.
 
-    Exits 0 also when the gate refuses the model, which is an answer; 2 when the input is bad, with what
-    was there before untouched; 1 when something else failed.
+    Exit codes: 0 also when the gate refuses the model, which is an answer; 2 for bad input, which changes nothing; 1
+    for any other failure.
     """
     place = Home.locate(home)
     with ends_when_asked():
