@@ -28,14 +28,47 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-class PlainConsole(Console):
-    """Prints strings as they are, but for secrets: no markup, highlighting or wrapping, no control characters.
+_WORD = re.compile(r"'mlguide [^'\n]*'|(?<=: )mlguide .*$|\S+")
+"""What stays on one line of a terminal: a word, or a command, which is there to be copied."""
 
+
+def wrapped(text: Text, width: int) -> Text:
+    """Lines that are broken between words, and never within a command; what goes on is indented by two more."""
+    return Text("\n").join(part for line in text.split("\n", allow_blank=True) for part in _parts(line, width))
+
+
+def _parts(line: Text, width: int) -> Iterable[Text]:
+    indent = len(line.plain) - len(line.plain.lstrip()) + 2
+    breaks, start = [], 0
+    for word in _WORD.finditer(line.plain):
+        used = word.end() - start + (indent if breaks else 0)
+        if used > width and word.start() > start and line.plain[: word.start()].strip():
+            breaks.append(start := word.start())
+    for at, part in enumerate(line.divide(breaks)):
+        if breaks:
+            part.rstrip()
+        yield Text(" " * indent).append(part) if at else part
+
+
+class PlainConsole(Console):
+    """Prints strings as they are, but for secrets: no markup or highlighting, no control characters.
+
+    On a terminal, lines are broken between words; elsewhere a line stays a line, for `grep`.
     Style is said apart from the text: `print(..., style="red")`, or `Text.assemble(("Read", "bold"), ...)`.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    def __init__(self, *, stderr: bool = False, **options: Any) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if self.is_terminal:
+            objects = tuple(
+                wrapped(Text(shown(each)) if isinstance(each, str) else each, self.width)
+                if isinstance(each, str | Text)
+                else each
+                for each in objects
+            )
+        super().print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A string as what is laid out, so that the width of a column is that of what is printed."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 import warnings
 
@@ -25,6 +26,33 @@ def test_data_are_neither_markup_nor_terminal_control(
     for renderable in (DATA, Text.assemble((DATA, "bold")), table):
         console.print(renderable, style="red")
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [SHOWN] * 3
+
+
+LONG = "  • Drift. No day was tested yet: 'mlguide ui --home /a/long/path' tests every day that lands."
+
+
+def test_a_terminal_breaks_lines_between_words_and_never_within_a_command() -> None:
+    screen = io.StringIO()
+    console = PlainConsole(file=screen, force_terminal=True, width=40)
+    console.print(Text.assemble(("Read", "bold"), f"\n{LONG}"))
+    console.print("To write it: mlguide export send_plan --out /a/folder/plan.csv", style="red")
+    console.print("")
+    shown = re.sub("\x1b[^m]*m", "", screen.getvalue()).splitlines()
+    assert shown == [
+        "Read",
+        "  • Drift. No day was tested yet:",
+        "    'mlguide ui --home /a/long/path'",
+        "    tests every day that lands.",
+        "To write it:",
+        "  mlguide export send_plan --out /a/folder/plan.csv",
+        "",
+    ]
+
+
+def test_elsewhere_a_line_stays_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    PlainConsole().print(LONG)
+    assert capsys.readouterr().out == f"{LONG}\n"
 
 
 def test_a_terminal_that_lacks_a_character_shows_another(monkeypatch: pytest.MonkeyPatch) -> None:
