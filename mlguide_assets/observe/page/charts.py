@@ -147,9 +147,12 @@ class _Frame:
     def line(self, series: Series) -> Iterator[Html]:
         for run in _runs([point for point in series.points if math.isfinite(point.value)]):
             if len(run) == 1:
-                yield tag(
-                    "circle", cx=self.at(run[0].day), cy=self.y(run[0].value), r=2.5, class_=f"dot {series.style}"
-                )
+                x, point = self.at(run[0].day), run[0]
+                # A band of one day has no width.
+                if math.isfinite(point.low) and math.isfinite(point.high):
+                    ends = {"y1": self.y(point.low), "y2": self.y(point.high)}
+                    yield tag("line", x1=x, x2=x, **ends, class_=f"whisker {series.style}")
+                yield tag("circle", cx=x, cy=self.y(point.value), r=2.5, class_=f"dot {series.style}")
             else:
                 places = " ".join(self._place(point.day, point.value) for point in run)
                 yield tag("polyline", points=places, class_=f"line {series.style}")

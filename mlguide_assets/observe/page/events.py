@@ -1,4 +1,4 @@
-"""Section: what was retrained, promoted, rolled back and alarmed, on one time line by the wall's clock."""
+"""Section: what was retrained, promoted, rolled back and alarmed, on one time line of wall-clock time."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -53,7 +53,7 @@ def events_section(report: ReportData) -> Html:
     picture = time_line(lanes, first=first, last=last, title="Time line", description=said)
     figure = tag("figure", _legend(), picture)
     return joined(
-        [paragraph(f"By the wall's clock, UTC: {said}"), figure, *waiting, *_runs_table(report), *_alarms(report)]
+        [paragraph(f"Wall-clock time, UTC: {said}"), figure, *waiting, *_runs_table(report), *_alarms(report)]
     )
 
 

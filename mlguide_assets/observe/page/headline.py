@@ -76,8 +76,11 @@ def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
     gap = f"{loudest.title}, realised minus estimated, is {found} over {report.window(day)}"
     run = len(loudest.loud_run)
     if not loudest.lasts:
-        shared = f", beyond its noise in the last {run} windows, which share days" if run > 1 else ""
-        return "good", "Concept drift", "performance", [f"Outcomes come as its probabilities expect: {gap}{shared}."]
+        if not run:
+            return "good", "Concept drift", "performance", [f"Outcomes come as its probabilities expect: {gap}."]
+        where = f"the last {run} windows, which share days" if run > 1 else "the last window"
+        said = f"Nothing that lasts: {gap}, which is beyond its noise in {where}."
+        return "good", "Concept drift", "performance", [said]
     said = f"Outcomes do not come as its probabilities expect: {gap}, beyond its noise for {run} windows in a row."
     return "careful", "Concept drift", "performance", [said]
 

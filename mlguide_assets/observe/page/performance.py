@@ -110,12 +110,12 @@ def _nothing(report: ReportData) -> str | None:
 
 def _over(report: ReportData) -> str:
     begins, length = report.record_begins, timedelta(days=report.window_days)
-    first = f" (before {begins + length - timedelta(days=1)}, of those since {begins})" if begins else ""
+    first = f" (those since {begins}, before {begins + length - timedelta(days=1)})" if begins else ""
     return (
-        f"Every point is of the {counted(report.window_days, 'day')} that end with it{first}, by days of the "
-        f"{report.plural} (UTC), with 95 % intervals. Realised is the truth, one label window late; estimated is what "
-        f"the champion's own probabilities expect, without labels. Where realised leaves estimated behind, the same "
-        f"now ends otherwise than it did: concept drift."
+        f"Each point covers the {counted(report.window_days, 'day')} that end with its day{first}, in UTC, with a 95 % "
+        f"interval. Realised is measured on outcomes, so it ends a label window earlier. Estimated follows from the "
+        f"champion's own probabilities, without outcomes. A lasting difference is concept drift: {report.plural} with "
+        f"the same features end differently than before."
     )
 
 
@@ -162,8 +162,8 @@ def _followed(metric: Followed, report: ReportData, name: str) -> list[Html]:
 
 
 _NOT_TRUSTED = (
-    "The estimate has no band: on earlier days it missed what was realised more often than its own noise allows, so "
-    "it is not to be relied on."
+    "The estimate has no interval: on earlier days it missed the realised value more often than its noise allows. Do "
+    "not rely on it."
 )
 
 
@@ -195,9 +195,9 @@ def _tested(metric: Followed, report: ReportData) -> str:
     if not tested:
         return f"No window has enough {units} of either outcome for an interval, so none is tested."
     loud = sum(point.loud for point in metric.tested.values())
-    said = f"In {loud} of {counted(tested, 'window')} 0 lies outside the interval of realised minus estimated."
+    said = f"The interval of realised minus estimated excludes 0 in {loud} of {counted(tested, 'window')}."
     left = len(metric.gaps) - tested
-    return f"{said} {left:,} more {agreeing(left, 'has')} too few {units} for one." if left else said
+    return f"{said} {left:,} more {agreeing(left, 'has')} too few {units} for an interval." if left else said
 
 
 def _concept(metric: Followed, said: str) -> str:
@@ -205,10 +205,10 @@ def _concept(metric: Followed, said: str) -> str:
     if not metric.tested:
         return said
     if not run:
-        return f"{said} In the last of them it does not."
+        return f"{said} In the last window it includes 0."
     if run == 1:
-        return f"{said} It does in the last one."
-    return f"{said} It does in the last {run} in a row{'' if metric.lasts else ', which share days'}."
+        return f"{said} The last window is one of them."
+    return f"{said} The last {run} windows are among them{'' if metric.lasts else ', but share days'}."
 
 
 def _described(metric: Followed) -> str:

@@ -39,7 +39,7 @@ def slices_section(report: ReportData) -> Html:
         f"{window[:1].upper()}{window[1:]}, matured. The line across is all {report.plural} together; a slice "
         f"with too few {plural(report.unit)} of either outcome is shown, but not tested, and has no interval."
     )
-    return joined([paragraph(intro), table(header, cells, caption=caption)])
+    return joined([paragraph(intro), table(header, cells, caption=caption, stacks=True)])
 
 
 def _row(

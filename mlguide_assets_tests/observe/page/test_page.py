@@ -11,6 +11,7 @@ import pytest
 
 from mlguide_assets.observe.alerts.alerting import gap_alert
 from mlguide_assets.observe.drift.table import WHOLE_DAY
+from mlguide_assets.observe.page.charts import WIDE, Chart, Point, Series, svg
 from mlguide_assets.observe.page.page import SECTIONS, page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets_tests.observe.page.knowing import (
@@ -149,10 +150,10 @@ def test_performance_that_is_old_and_outcomes_that_do_not_come_are_marked(everyt
 def test_one_window_beyond_noise_is_no_change(everything: ReportData) -> None:
     last = max(row["day"] for row in everything.gaps)
     gaps = [{**row, "sees_concept_drift": row["day"] == last} for row in everything.gaps]
-    assert "Outcomes come as its probabilities expect" in said(replace(everything, gaps=gaps), "state")
+    assert "Nothing that lasts: " in said(replace(everything, gaps=gaps), "state")
 
 
-@pytest.mark.parametrize(("windows", "said_of_it"), [(7, "Outcomes come as"), (8, "Outcomes do not come as")])
+@pytest.mark.parametrize(("windows", "said_of_it"), [(7, "Nothing that lasts: "), (8, "Outcomes do not come as")])
 def test_windows_that_share_days_are_one_witness_as_for_the_alert(
     everything: ReportData, windows: int, said_of_it: str
 ) -> None:
@@ -160,10 +161,10 @@ def test_windows_that_share_days_are_one_witness_as_for_the_alert(
     loud = [last - timedelta(days=back) for back in range(windows)]
     gaps = [{**row, "sees_concept_drift": row["day"] in loud} for row in everything.gaps]
     found = replace(everything, gaps=gaps)
-    assert f"{said_of_it} its probabilities expect" in said(found, "state")
+    assert said_of_it in said(found, "state")
     alert = gap_alert([row for row in gaps if row["metric"] == found.metric])
     assert (alert is not None) is (windows > 7)
-    shared = f"in the last {windows} in a row, which share days."
+    shared = f"The last {windows} windows are among them, but share days."
     assert (shared in said(found, "performance")) is (windows == 7)
 
 
@@ -171,13 +172,13 @@ def test_gaps_without_an_interval_are_not_shown_as_fine(everything: ReportData) 
     nothing = {"low": math.nan, "high": math.nan, "sees_concept_drift": False}
     page = replace(everything, gaps=[{**row, **nothing} for row in everything.gaps])
     assert "not known Concept drift Not tested: no window of 7 days has enough users" in said(page, "state")
-    assert "0 lies outside" not in said(page, "performance")
+    assert "excludes 0" not in said(page, "performance")
     untested = "No window has enough users of either outcome for an interval, so none is tested."
     assert untested in said(page, "performance")
     last = max(row["day"] for row in everything.gaps)
     some = replace(everything, gaps=[{**row, **(nothing if row["day"] == last else {})} for row in everything.gaps])
     assert f"to {last - timedelta(days=1)}, beyond its noise" in said(some, "state")
-    assert "1 more has too few users for one." in said(some, "performance")
+    assert "1 more has too few users for an interval." in said(some, "performance")
 
 
 def test_features_that_are_not_fresh_are_marked(everything: ReportData) -> None:
@@ -245,8 +246,8 @@ def test_realised_stands_beside_estimated_and_the_gap(everything: ReportData) ->
 
 def test_an_estimate_that_is_not_trusted_has_no_band_and_a_note(everything: ReportData) -> None:
     trusting = replace(everything, trusted={"roc_auc": True, "base_rate": True})
-    assert "The estimate has no band" in said(everything, "performance")
-    assert "The estimate has no band" not in said(trusting, "performance")
+    assert "The estimate has no interval" in said(everything, "performance")
+    assert "The estimate has no interval" not in said(trusting, "performance")
     bands = 'class="band estimated"'
     assert shown(trusting).count(bands) == 2 * shown(everything).count(bands) > 0
 
@@ -259,6 +260,12 @@ def test_where_nothing_has_matured_the_estimate_stands_alone(everything: ReportD
     assert "No window has matured yet" in said(young, "slices")
 
 
+def test_a_day_without_neighbours_shows_its_interval() -> None:
+    points = [Point(day_of(back), 0.8, 0.7, 0.9) for back in (21, 14, 7)]
+    chart = Chart("ROC AUC", "", str, day_of(21), day_of(7), lines=[Series("realised", "realised", points)])
+    assert svg(chart, WIDE).count('class="whisker realised"') == 3
+
+
 def test_slices_are_those_of_the_last_window(everything: ReportData) -> None:
     text = said(everything, "slices")
     assert f"The 7 days to {day_of(7)}" in text
@@ -268,7 +275,7 @@ def test_slices_are_those_of_the_last_window(everything: ReportData) -> None:
 
 def test_windows_that_hold_fewer_days_are_named_so(everything: ReportData) -> None:
     first, last = day_of(90), day_of(84)
-    assert f"that end with it (before {last}, of those since {first})" in said(everything, "performance")
+    assert f"that end with its day (those since {first}, before {last})" in said(everything, "performance")
     young = [row for row in everything.performance if row["day"] <= day_of(89)]
     text = said(replace(everything, performance=young, estimate=young), "slices")
     assert f"The 2 days to {day_of(89)}, matured." in text
