@@ -56,7 +56,7 @@ class Commands(TyperGroup):
             names = [
                 name
                 for name, command in self.commands.items()
-                if any(option in parameter.opts and not parameter.hidden for parameter in command.params)
+                if any(option in each.opts and not getattr(each, "hidden", False) for each in command.params)
             ]
             if not names:
                 raise

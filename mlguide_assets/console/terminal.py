@@ -39,7 +39,7 @@ def wrapped(text: Text, width: int) -> Text:
 
 def _parts(line: Text, width: int) -> Iterable[Text]:
     indent = len(line.plain) - len(line.plain.lstrip()) + 2
-    breaks, start = [], 0
+    start, breaks = 0, list[int]()
     for word in _WORD.finditer(line.plain):
         used = word.end() - start + (indent if breaks else 0)
         if used > width and word.start() > start and line.plain[: word.start()].strip():

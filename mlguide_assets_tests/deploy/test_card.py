@@ -34,7 +34,7 @@ def problem() -> Problem:
 
 
 def card_of(facts: dict[str, Any], problem: Problem) -> str:
-    metrics = ("roc_auc", "pr_auc", "log_loss", "brier")
+    metrics = ("roc_auc", "pr_auc", "log_loss", "brier", "withheld_share", "cost_per_1000")
     decision = {"verdict": "promoted", "decided_at": "2025-01-01", "decided_by": HARM, "reasons": [HARM]}
     inputs = CardInputs(
         version="1",
@@ -65,6 +65,20 @@ def test_what_is_promised_of_training_again_is_said_with_where_it_learned(text: 
     assert "every figure on this card is of the sample. XGBoost learned from all 9,000,000 sends on Spark" in card
     assert "XGBoost learned on Spark, in 8 tasks: an interval is promised." in card
     assert "the same bytes are promised" in card_of({**facts, "model": "linear_svm"}, problem)
+
+
+def test_figures_are_named_in_the_words_of_the_problem(problem: Problem, tmp_path: Path) -> None:
+    sends, orders = card_of(FACTS, problem), card_of(FACTS, problem_of(ORDERS, tmp_path))
+    assert "| share withheld | 0.5000" in sends
+    assert "| cost per 1,000 sends | 0.5000" in sends
+    assert "Costs are in the unit of `costs`" in sends
+    assert "| share acted on | 0.5000" in orders
+    assert "withheld" not in orders
+
+
+def test_a_phone_shows_each_cell_with_its_heading(text: str) -> None:
+    assert '<td data-label="rank">1</td>' in card_html("| name | rank |\n|---|---|\n| a | 1 |", {}, "Card")
+    assert "<td>" not in card_html(text, {}, "Card")
 
 
 def test_the_outcome_is_named(text: str, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ One Markdown file, and one HTML file with its pictures inside that opens without
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlguide_assets import markdown as md
 from mlguide_assets.define.problem import Problem
@@ -28,6 +30,9 @@ from mlguide_assets.deploy.card.sections import (
 )
 from mlguide_assets.pages import policy_tag
 from mlguide_assets.prepare.files import replace_file
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 
 def write_card(inputs: CardInputs, problem: Problem, folder: Path) -> tuple[Path, Path]:
@@ -73,10 +78,29 @@ def card_html(markdown: str, plots: Mapping[str, bytes], title: str) -> str:
     from markdown_it import MarkdownIt
 
     # No raw HTML, although data are escaped in the Markdown already.
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(markdown)
+    _label_cells(tokens)
+    body = reader.renderer.render(tokens, reader.options, {})
     for name, png in plots.items():
         body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
     return _PAGE.format(policy=policy_tag(), title=html.escape(title), body=body)
+
+
+def _label_cells(tokens: "Sequence[Token]") -> None:
+    """Give each cell of a table its heading, which a phone shows beside it."""
+    headings: list[str] = []
+    column = 0
+    for token, content in pairwise(tokens):
+        if token.type == "table_open":
+            headings = []
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "th_open":
+            headings.append(content.content)
+        elif token.type == "td_open":
+            token.attrSet("data-label", headings[column])
+            column += 1
 
 
 _PAGE = """<!doctype html>
@@ -95,6 +119,19 @@ td {{ font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top; }}
 img {{ max-width: 100%; background: white; border-radius: 6px; }}
 code {{ background: #8882; padding: .1em .3em; border-radius: 4px; }}
+@media (max-width: 640px) {{
+  body {{ margin: 1rem auto; }}
+  ul {{ padding-left: 1.2rem; }}
+  thead {{ display: none; }}
+  table, tbody, tr, td {{ display: block; overflow-wrap: anywhere; }}
+  tr {{ padding: .4rem 0; border-bottom: 1px solid #8884; }}
+  td {{ padding: .1rem 0; border: 0; }}
+  td::before {{ content: attr(data-label) ": "; opacity: .7; }}
+  td:first-child, td[data-label=""] + td {{ font-weight: 600; }}
+  td:first-child::before, td[data-label=""] + td::before {{ content: none; }}
+  td[data-label=""] {{ float: left; width: 1.4rem; }}
+  td:empty {{ display: none; }}
+}}
 </style>
 <body>
 {body}

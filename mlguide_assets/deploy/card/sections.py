@@ -31,6 +31,20 @@ PICTURES = {
     "shap_beeswarm": "Which way they move it",
 }
 TOP_FEATURES = 12
+FIGURES = {
+    "withheld_share": "share {above_done}",
+    "cost_per_1000": "cost per 1,000 {plural}",
+    "cost_of_none_per_1000": "… if none were {above_done}",
+    "cost_of_all_per_1000": "… if all were {above_done}",
+    "savings_per_1000": "… saved against the cheaper of these two",
+    "calibration_error": "calibration error (ECE)",
+    "calibration_slope": "calibration slope (ideal: 1)",
+    "calibration_intercept": "calibration intercept (ideal: 0)",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+    "calibration_gap": "mean probability − rate",
+}
+"""What figures are called that do not explain themselves."""
 
 
 def decision(inputs: CardInputs) -> str:
@@ -77,10 +91,16 @@ def intended_use(problem: Problem) -> str:
 
 def _outcome(problem: Problem) -> str:
     """Of what a probability is, as the rest of a sentence."""
-    said, label = outcome_in_words(problem), problem.label
+    label = problem.label
     if not problem.decision.is_event:
-        return f"of {said}"
-    return f"that {said} is “{label.positive}” within {duration(label.window)}"
+        return f"of {outcome_in_words(problem)}"
+    return f"that {label.column} is “{label.positive}” within {duration(label.window)}"
+
+
+def _figure(metric: str, problem: Problem) -> str:
+    """What a figure is called on the card, in the words of the problem."""
+    decision = problem.decision
+    return FIGURES.get(metric, metric).format(above_done=decision.above_done, plural=decision.plural)
 
 
 def data(inputs: CardInputs, problem: Problem) -> str:
@@ -172,8 +192,9 @@ def worth(inputs: CardInputs, problem: Problem) -> str:
         if corrected
         else f"Its probabilities are left as they are: the latest training {many} prove no need of a correction."
     )
-    table = _table(("figure", "value and interval"), ((row["metric"], estimate(row)) for row in own))
-    return f"## Calibration, and what the decision is worth\n\n{how}\n\n{table}"
+    table = _table(("figure", "value and interval"), ((_figure(row["metric"], problem), estimate(row)) for row in own))
+    unit = "Costs are in the unit of `costs` in the problem file."
+    return f"## Calibration, and what the decision is worth\n\n{how} {unit}\n\n{table}"
 
 
 def slices(inputs: CardInputs, problem: Problem) -> str:
@@ -214,7 +235,7 @@ def fairness(inputs: CardInputs, problem: Problem) -> str:
     found = {(r["column"], r["slice"], r["metric"]): r for r in inputs.groups}
     groups = [key[:2] for key in found if key[2] == "withheld_share" and key[0] != ALL_ROWS]
     table = _table(
-        ("group", problem.decision.plural, *(metric.replace("_", " ") for metric in metrics)),
+        ("group", problem.decision.plural, *(_figure(metric, problem) for metric in metrics)),
         (
             (
                 f"{column} {name}",

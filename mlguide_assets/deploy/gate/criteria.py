@@ -34,6 +34,22 @@ CANARY_CRITERION = "canary"
 
 PARITY_DIFFERENCE = "demographic_parity_difference"
 
+MEASURES = {
+    "beats_base_rate": "gain",
+    "is_not_chance": "p-value",
+    "data_can_be_believed": "share of rows",
+    "is_calibrated": "ECE",
+    "no_slice_is_much_worse": "ROC AUC gap",
+    "treats_groups_alike": "difference of shares",
+    "behaves": "failed tests",
+    "features_agree": "share of rows that differ",
+    "bundle_is_small": "MB",
+    "scores_fast": "ms",
+    "was_not_withdrawn": "rollbacks",
+    BEATS_CHAMPION: "gain",
+}
+"""What the value of a criterion is, and so its threshold."""
+
 FEWEST_UNITS = 10
 """With a positive outcome, and with a negative one, in the test window. Resamples of fewer say little of others."""
 
@@ -58,8 +74,14 @@ class Criterion:
 
 def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> str:
     """A Markdown table of criteria, which are given in their JSON form."""
-    rows = ((_sign(c), c["criterion"], number(c["value"]), span(c), number(c["threshold"])) for c in criteria)
+    rows = (
+        (_sign(c), _measured(c["criterion"]), number(c["value"]), span(c), number(c["threshold"])) for c in criteria
+    )
     return markdown.table(("", "criterion", "value", "interval", "threshold"), rows)
+
+
+def _measured(criterion: str) -> str:
+    return f"{criterion} ({MEASURES[criterion]})" if criterion in MEASURES else criterion
 
 
 def _sign(criterion: Mapping[str, Any]) -> str:
