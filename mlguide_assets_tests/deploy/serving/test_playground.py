@@ -382,7 +382,7 @@ def test_a_key_is_asked_for_and_kept_to_the_tab(visit: Callable[..., Visit], cop
         seen.page.get_by_label("API key").fill(KEY)
         seen.page.get_by_label("API key").press("Enter")
         seen.answered()
-        assert not seen.page.locator("#key-form").is_visible()
+        seen.page.locator("#key-form").wait_for(state="hidden")
         seen.see("#samples button")
         command = seen.page.locator("#curl").inner_text()
         assert "X-API-Key: $MLGUIDE_API_KEY" in command
