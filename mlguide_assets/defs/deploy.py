@@ -136,7 +136,7 @@ def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
 
 @dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["champion_model"])
 def challenger_model(workspace: Workspace) -> dg.MaterializeResult[None]:
-    """The version that wants to be champion, if any: the API has it score in the champion's shadow."""
+    """The version that competes with the champion, if any: the API scores it in shadow."""
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.deploy.gate.promotion import install_challenger
 
@@ -148,7 +148,7 @@ def challenger_model(workspace: Workspace) -> dg.MaterializeResult[None]:
 def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=table,
-        description=f"The state of every {noun} at the start of the day: what is known that no decision changes.",
+        description=f"The state of every {noun} at the start of the day: the features that no decision changes.",
         deps=[*PROBLEM.tables, "feature_declarations"],
         group_name=GROUP,
         kinds={"parquet"},
@@ -261,7 +261,7 @@ if DECISION.best_table:
         *(*PROBLEM.tables, "batch_predictions", "challenger_model"),
         *(["experiment_assignments"] if DECISION.choose else []),
     ],
-    description=f"What is done for one day: {PROBLEM.planned_in_words}; once the day has begun, it stands.",
+    description=f"What is done for one day: {PROBLEM.planned_in_words}; fixed once the day has begun.",
     check_specs=[
         dg.AssetCheckSpec(
             "propensities_are_exact",

@@ -23,7 +23,7 @@ PLAN = PROBLEM.decision.plan_table
     deps=["champion_model", "feature_declarations", *ACTIONS],
 )
 def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
-    """Which units of the running experiments follow which arm on a day: the plan does what it says."""
+    """Which units of the running experiments follow which arm on a day; the plan follows it."""
     from mlguide_assets.defs.metadata import data_version, table_metadata, version_of
     from mlguide_assets.experiment.day import assign_day
 

@@ -136,8 +136,8 @@ def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
         for name, text in {
             "model_performance": f"How good the champion was on {DECISION.plural} that it had not learned from, "
             "by day and slice.",
-            "estimated_performance": "How good its own probabilities expect it to be, without labels.",
-            "performance_gap": "Realised minus estimated: what covariate shift does not explain.",
+            "estimated_performance": "Performance that the champion's own probabilities imply, without labels.",
+            "performance_gap": "Realised minus estimated performance: beyond covariate shift, so concept drift.",
             "performance_verdicts": "Whether the last windows are as good as the champion was at training, and why.",
         }.items()
     },

@@ -94,8 +94,8 @@ _KINDS = {"parquet", "ibis"}
 
 @dg.asset(name=PROBLEM.core_table, deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
 def core_table(workspace: Workspace) -> Iterator[dg.Output[Any]]:
-    """What is decided, about whom and when, and how it ended: a row per decision, beside its entities as of then. To
-    look at and to export; models learn from the features."""
+    """One row per decision: about whom, when, how it ended, and its entities as of then. For people and exports; models
+    learn from the features."""
     from mlguide_assets.prepare.core import core_by_partition
 
     with core_by_partition(workspace.lake, PROBLEM) as rows:

@@ -105,13 +105,13 @@ def _decided(workspace: Workspace, decide: "Callable[[TriggerState], Tick]") -> 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.daily)
 def retrain_daily(instance: dg.DagsterInstance, workspace: Workspace) -> Answer:
-    """Train every day on which anything new has matured."""
+    """Trains daily where any outcome has matured since the last training."""
     return _scheduled(instance, workspace, "daily")
 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.often)
 def retrain_on_new_outcomes(instance: dg.DagsterInstance, workspace: Workspace) -> Answer:
-    """Train where retraining.min_new_matured have matured since the last training."""
+    """Trains where retraining.min_new_matured outcomes have matured since the last training."""
     return _scheduled(instance, workspace, "new_outcomes")
 
 
@@ -172,9 +172,8 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
-    description="Opens and closes alerts: the champion has dropped, concept drift, a rollback, an aborted canary, "
-    "outcomes or data that do not come any more, rows that the source has lost, plans of experiments at fault, or a "
-    "version that was withdrawn and goes on in one.",
+    description="Opens and closes the alerts on performance drop, concept drift, rollback, aborted canary, missing "
+    "outcomes or data, rows lost by the source, and experiments whose plans fail or whose version was withdrawn.",
 )
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime

@@ -21,7 +21,7 @@ THOROUGH = {"mlguide/thorough": "true"}
 """Assets that take minutes: retraining makes them, and `mlguide run --thorough`."""
 
 _SEARCH = {
-    "backtest_windows": f"How every training window did on the same later {DECISIONS}.",
+    "backtest_windows": f"How models of each training window did on the same later {DECISIONS}.",
     "staleness_curve": "Quality of a model by its age, beside one that is always fresh.",
     "tuning_trials": "Every set of parameters that was tried, and how it did on the inner folds.",
     "training_recipe": "Parameters and training window that every training uses from now on, and why.",
@@ -127,8 +127,7 @@ def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, featu
     ins=_READS_FEATURES,
     outs={
         "candidate_model": dg.AssetOut(
-            description=f"The model that wants to be champion: trained, refitted on all matured {DECISIONS}, saved "
-            "natively.",
+            description=f"The candidate for champion: trained, refitted on all matured {DECISIONS}, saved natively.",
             group_name=GROUP,
             kinds={"xgboost", "scikitlearn"},
             owners=OWNERS,
