@@ -154,8 +154,8 @@ def _print_decision_quality(evaluation: dict[str, Any], decisions: str, console:
     rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of positives)" if lift is not None else ""
     console.print(
         f"At the cost-optimal threshold it acts on {found['withheld_share']['value']:.1%} of the {decisions}{rich}; "
-        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions} against acting on "
-        f"{_without_model(found)}."
+        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions}, in the unit of costs, against "
+        f"acting on {_without_model(found)}."
     )
 
 
@@ -225,7 +225,7 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         )
     steps = {
         "mlguide ui": "look at the graph, the plots and the run",
-        "mlguide report": "write how the model in production does on one page",
+        "mlguide report": "write one page about the model in production",
         "mlguide export": "list the tables, or write one to a file",
         "mlguide run --source DIR_OR_URI": "the same on your own tables of these columns",
     }

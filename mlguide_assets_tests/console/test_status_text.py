@@ -66,9 +66,8 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
 def test_a_value_without_an_interval_is_printed_alone() -> None:
     said = printed(status(ALONE, NOTHING))
     assert "Calibration error (ECE) 0.2500." in said
-    assert "acts on 25.0% of the sends; that saves 0.2 per 1,000 sends against acting on none." in " ".join(
-        said.split()
-    )
+    saved = "that saves 0.2 per 1,000 sends, in the unit of costs, against acting on none."
+    assert f"acts on 25.0% of the sends; {saved}" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(("everything", "against"), [(2.0, "acting on all."), (4.0, "acting on none.")])
@@ -76,7 +75,7 @@ def test_the_saving_names_the_cheaper_policy_without_a_model(everything: float, 
     value = status(ALONE, NOTHING)
     costs = {"cost_of_none_per_1000": {**ALONE, "value": 3.0}, "cost_of_all_per_1000": {**ALONE, "value": everything}}
     value["decision_metrics"]["xgboost"] |= costs
-    assert f"per 1,000 sends against {against}" in " ".join(printed(value).split())
+    assert f"per 1,000 sends, in the unit of costs, against {against}" in " ".join(printed(value).split())
 
 
 def test_a_warning_is_printed_below_the_contract() -> None:

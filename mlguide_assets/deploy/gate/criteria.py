@@ -159,7 +159,7 @@ def is_not_chance(scores: pa.Table, model: str, problem: Problem) -> Criterion:
     reason = (
         f"{METRICS[metric].title} {null.observed:.4f} {'is' if passed else 'cannot be'} distinguished from chance: "
         f"shuffled labels give {null.null_low:.4f} to {null.null_high:.4f} "
-        f"(p = {null.p_value:.3g}; gate.max_p_value = {gate.max_p_value:g})."
+        f"(p = {null.p_value:.2g}; gate.max_p_value = {gate.max_p_value:g})."
     )
     return Criterion("is_not_chance", null.p_value, None, None, gate.max_p_value, passed, reason)
 

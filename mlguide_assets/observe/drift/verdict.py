@@ -141,10 +141,7 @@ def worst_level(findings: Sequence[Finding]) -> Level:
 
 def _sentence(level: Level, alike: Sequence[ColumnResult], columns: int, rows: int) -> str:
     if level == "none" or not alike:
-        return (
-            f"None of {counted(columns, 'column')} over {counted(rows, 'row')} has drifted beyond chance and "
-            "worth a warning."
-        )
+        return f"None of {counted(columns, 'column')} has drifted enough for a warning, over {counted(rows, 'row')}."
     if level == "too_few":
         return f"No verdict: {alike[0].reason}."
     what = (

@@ -342,7 +342,7 @@ def test_the_table_has_a_row_per_column(reference: Profile, window: Columns) -> 
     assert set(verdict.columns["rows"].to_pylist()) == {2000}
     assert verdict.columns["check"].null_count == 30
     assert all(verdict.columns["reason"].to_pylist())
-    assert verdict.sentence == "None of 30 columns over 2,000 rows has drifted beyond chance and worth a warning."
+    assert verdict.sentence == "None of 30 columns has drifted enough for a warning, over 2,000 rows."
 
 
 USUAL = [1000, 1100, 900, 1050, 950, 1020, 980]
