@@ -15,6 +15,8 @@ from mlguide_assets.settings import Home
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ibis.expr.datatypes import DataType
+
     from mlguide_assets.prepare.column_lineage import Parents
     from mlguide_assets.prepare.lake.lake import Lake
     from mlguide_assets.prepare.lake.snapshots import Snapshot
@@ -32,7 +34,7 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
     preview = lake.first_rows(snapshot, PREVIEW_ROWS, partition)
     meanings = column_meanings(snapshot.table, problem)
     columns = [
-        dg.TableColumn(name, str(type_), description=meanings.get(name))
+        dg.TableColumn(name, shown_type(type_), description=meanings.get(name))
         for name, type_ in ibis.Schema.from_pyarrow(preview.schema).items()
     ]
     rows = snapshot.partitions[partition].rows if partition else snapshot.rows
@@ -47,6 +49,16 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
         "megabytes": rounded(sum(file.bytes for file in snapshot.partitions.values()) / 1e6),
         "preview": dg.MetadataValue.md(_preview(preview.to_pylist())),
     }
+
+
+def shown_type(type_: "DataType") -> str:
+    """A type as the UI shows it: the fields of a struct would push the meanings of all columns out of sight.
+
+    >>> import ibis
+    >>> shown_type(ibis.dtype("timestamp(6)")), shown_type(ibis.dtype("struct<champion: float64, random: float64>"))
+    ('timestamp(6)', 'struct')
+    """
+    return "struct" if type_.is_struct() else str(type_)
 
 
 def _lineage(parents: "Parents") -> dg.TableColumnLineage:
