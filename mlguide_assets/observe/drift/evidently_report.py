@@ -194,7 +194,8 @@ def _banner(title: str, sampled: tuple[int, ...], rows: tuple[int, int], left_ou
     text = (
         f"{window}Evidently on {counts[0]} rows of the reference and {counts[1]} of the window, nulls "
         "left out. "
-        "A picture, not the verdict: that is taken over all rows and columns together."
+        "A picture: Evidently tests each column alone, and does not allow for what varies from day to day or only "
+        "grows. The verdict of data_drift does, and decides."
     )
     missing = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in left_out.items())
     listed = f"<p>Columns left out:</p><ul>{missing}</ul>" if missing else ""
