@@ -49,7 +49,8 @@ def cost_plot(curve: CostCurve, threshold: float, decision: Decision) -> bytes:
     if shown[0] < shown[-1]:
         axes.set_xlim(shown[0], shown[-1])
     as_percent(axes.xaxis)
-    axes.legend(loc="lower left", framealpha=0.9, edgecolor="white")
+    # The curve may be anywhere within the axes.
+    axes.get_figure(root=True).legend(loc="outside lower left", frameon=False, ncols=2)  # type: ignore[union-attr]
     return to_png(axes)
 
 

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -355,6 +356,17 @@ def test_picture_of_the_costs(users: int, seen: str, written: list[str]) -> None
     with pytest.raises(ValueError, match="make its thresholds with threshold_grid"):
         cost_plot(curve, 0.123, SENDS)
     assert len(threshold_grid([], 0.04)) >= 1
+
+
+def test_the_legend_of_the_costs_hides_no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(decision_plots, "to_png", lambda axes: drawn.append(axes) or b"")
+    labels, probabilities, card = clustered_rows(20, 4)
+    grid = threshold_grid(probabilities, THRESHOLD)
+    cost_plot(cost_curve(labels, probabilities, card, grid, missed=50, false_alarm=1), THRESHOLD, PAYMENTS)
+    [axes] = drawn
+    assert axes.get_legend() is None
+    assert len(axes.get_figure().legends) == 1
 
 
 def test_a_picture_names_the_policy_that_the_saving_is_against(written: list[str]) -> None:
