@@ -83,6 +83,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         stale_after=problem.serving.stale_after,
         plural=problem.decision.plural,
         above_done=problem.decision.above_done,
+        chooses=problem.decision.choose is not None,
         unit=problem.decision.unit,
         champion=_champion(home, problem, current, beside),
         decisions=decisions(lake),

@@ -23,6 +23,9 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
 
 def experiments_section(report: ReportData) -> Html:
     """The newest experiment first."""
+    if not report.experiments and not report.chooses:
+        said = "Experiments compare ways to choose, and nothing is chosen here (predict.choose of the problem file)."
+        return paragraph(said, class_="empty")
     if not report.experiments:
         said = "No experiment was started yet: 'mlguide experiment plan FILE' says what one needs."
         return paragraph(said, class_="empty")

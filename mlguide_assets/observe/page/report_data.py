@@ -52,6 +52,7 @@ class ReportData:
         experiments: those that were ever started, the oldest first, each with its rows of `experiment_results`.
         reached: how far the data reached at an instant, by growing instants, where the days of a simulated world are
             not those of the clock; None where they are.
+        chooses: a decision chooses something for its unit; elsewhere there are no experiments.
     """
 
     problem: str
@@ -82,6 +83,7 @@ class ReportData:
     retraining: Rows = ()
     experiments: Rows = ()
     reached: Sequence[tuple[datetime, date]] | None = None
+    chooses: bool = True
 
     @property
     def primary(self) -> Metric:

@@ -379,3 +379,4 @@ def test_an_experiment_without_a_verdict_says_what_it_waits_for() -> None:
     stopped = replace(known, experiments=[{**waiting, "state": "stopped", "reason": "too slow"}])
     assert "stopped by person:me: too slow." in read(stopped).sections["experiments"]
     assert "'mlguide experiment plan FILE'" in read(EMPTY).sections["experiments"]
+    assert "nothing is chosen here" in read(replace(EMPTY, chooses=False)).sections["experiments"]
