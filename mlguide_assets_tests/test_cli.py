@@ -1,6 +1,7 @@
 """The command line itself: what it refuses, and the help that it gives."""
 
 import json
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -79,6 +80,12 @@ def test_a_paragraph_of_the_help_is_broken_by_the_terminal_alone() -> None:
     for name, command in _commands(get_command(app)):
         for paragraph in (command.help or "").split("\n\n"):
             assert "\n" not in paragraph, name
+
+
+def test_the_help_lists_every_command_below_what_it_is_for() -> None:
+    _, said = run("--help")
+    panels = re.findall(r"╭─ (\w+) ─", said)
+    assert panels == ["Options", "Begin", "Look", "Decide", "Operate", "Simulate", "Experiment"]
 
 
 def test_a_new_home_has_no_problems_to_choose_from() -> None:

@@ -20,8 +20,8 @@ app = typer.Typer(
 # Without a name: their commands are those of `mlguide` itself, and the help has them in this order.
 for verbs in (run.commands, decide.commands, operate.commands):
     app.add_typer(verbs)
-app.add_typer(experiment)
-app.add_typer(canary)
+app.add_typer(experiment, rich_help_panel="Experiment")
+app.add_typer(canary, rich_help_panel="Experiment")
 
 
 def _print_version(wanted: bool) -> None:

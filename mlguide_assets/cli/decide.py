@@ -17,7 +17,7 @@ ReasonOption = Annotated[
 ]
 
 
-@commands.command()
+@commands.command(rich_help_panel="Decide")
 @handle_errors
 def promote(
     number: VersionArgument,
@@ -30,7 +30,7 @@ def promote(
     promote_version(Home.locate(home), number, reason)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Decide")
 @handle_errors
 def rollback(
     reason: ReasonOption = "",
@@ -45,7 +45,7 @@ def rollback(
     roll_back(Home.locate(home), to, reason)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Look")
 @handle_errors
 def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show every decision: when, which version, what, from which champion, by whom, why."""
@@ -54,7 +54,7 @@ def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
     show_history(Home.locate(home), as_json)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Decide")
 @handle_errors
 def reproduce(
     number: VersionArgument,

@@ -17,7 +17,7 @@ NoHomeOption = Annotated[
 ]
 
 
-@commands.command()
+@commands.command(rich_help_panel="Look")
 @handle_errors
 def report(
     out: Annotated[Path, typer.Option(help="A file ending in .html; replaced if it exists.")] = Path("report.html"),
@@ -35,7 +35,7 @@ def report(
     write_page(Home.locate(home), out)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Look")
 @handle_errors
 def alerts(
     acknowledge: Annotated[
@@ -57,6 +57,7 @@ def alerts(
 
 
 @commands.command(
+    rich_help_panel="Operate",
     # Which options name an entity follows from the problem of the home.
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     options_metavar="--NOUN ID [OPTIONS]",
@@ -83,7 +84,7 @@ def forget(
     forget_one(Home.locate(home), context.args, yes=yes, as_json=as_json, store=store)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Simulate")
 @handle_errors
 def simulate(
     out: Annotated[
@@ -108,7 +109,7 @@ def simulate(
     simulate_to(out, problem, sends, seed)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Simulate")
 @handle_errors
 def replay(
     days: Annotated[int, typer.Option(help="Days to live through after the first training.", min=1, max=366)] = 90,
@@ -148,7 +149,7 @@ def replay(
         replay_days(days=days, scenario=scenario, seed=seed, sends=sends, home=home, out=out, as_json=as_json)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Look")
 @handle_errors
 def export(
     table: Annotated[
@@ -195,7 +196,7 @@ def export(
     export_table(place, table, out, Which(None if day is None else parse_day(day), all_days), folder)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Operate")
 @handle_errors
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -215,7 +216,7 @@ def ui(
     raise typer.Exit(serve(Home.locate(home), host, port))
 
 
-@commands.command()
+@commands.command(rich_help_panel="Operate")
 @handle_errors
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with a key.")] = "127.0.0.1",

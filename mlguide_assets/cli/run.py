@@ -13,7 +13,7 @@ from mlguide_assets.settings import Home
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(rich_help_panel="Begin")
 @handle_errors
 def run(
     problem: Annotated[
@@ -64,7 +64,7 @@ def run(
     _show(place, as_json)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Begin")
 @handle_errors
 def init(
     source: Annotated[
@@ -100,7 +100,7 @@ def init(
         draft_to(str(source), out, force=force)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Begin")
 @handle_errors
 def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A problem file, or the name of a shipped problem.")],
@@ -118,7 +118,7 @@ def check(
     check_file(file, source, as_json=as_json)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Look")
 @handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show the state of this home: champion, last decision, quality, contract, tables."""
