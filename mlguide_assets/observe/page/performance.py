@@ -110,7 +110,7 @@ def _nothing(report: ReportData) -> str | None:
 
 def _over(report: ReportData) -> str:
     begins, length = report.record_begins, timedelta(days=report.window_days)
-    first = f" (those since {begins}, before {begins + length - timedelta(days=1)})" if begins else ""
+    first = f" (before {begins + length - timedelta(days=1)}, those since {begins})" if begins else ""
     return (
         f"Each point covers the {counted(report.window_days, 'day')} that end with its day{first}, in UTC, with a 95 % "
         f"interval. Realised is measured on outcomes, so it ends a label window earlier. Estimated follows from the "

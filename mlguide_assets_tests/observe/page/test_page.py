@@ -275,7 +275,7 @@ def test_slices_are_those_of_the_last_window(everything: ReportData) -> None:
 
 def test_windows_that_hold_fewer_days_are_named_so(everything: ReportData) -> None:
     first, last = day_of(90), day_of(84)
-    assert f"that end with its day (those since {first}, before {last})" in said(everything, "performance")
+    assert f"that end with its day (before {last}, those since {first})" in said(everything, "performance")
     young = [row for row in everything.performance if row["day"] <= day_of(89)]
     text = said(replace(everything, performance=young, estimate=young), "slices")
     assert f"The 2 days to {day_of(89)}, matured." in text
