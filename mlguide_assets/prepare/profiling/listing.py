@@ -18,7 +18,7 @@ from mlguide_assets.prepare.oracle import FILE as TRUTH
 from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.database import read_every_table
 from mlguide_assets.prepare.sources.files import open_table
-from mlguide_assets.prepare.sources.finding import as_table, split_name
+from mlguide_assets.prepare.sources.finding import as_table, split_name, why_no_table
 from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.spellings import without_null_words
 
@@ -115,6 +115,8 @@ def _in_folder(
         try:
             table = as_table(path)
             if table is None:
+                if why := why_no_table(path.name):
+                    found[path.name] = why
                 continue
             if plain(stem) in seen:
                 found[path.name] = f"{seen[plain(stem)]} has the same name; remove one of them"
@@ -162,8 +164,12 @@ def _nothing(uri: str, unread: dict[str, str]) -> str:
         return f"No table of the source can be used: {reasons(unread)}."
     if "://" in uri:
         return "The database has no tables: check its name, and that this user may see them."
-    below = sorted(path.name for path in Path(uri).expanduser().iterdir() if path.is_dir())
+    inside = sorted(Path(uri).expanduser().iterdir())
+    below = [path.name for path in inside if path.is_dir()]
     hint = f"; perhaps they are in {Path(uri) / below[0]}" if below else ""
+    others = ", ".join([path.name for path in inside if path.is_file()][:8]) or "nothing"
+    has = "" if below else f" (it has {others})"
     return (
-        f"The folder {uri} has no CSV or Parquet files (also .csv.gz, .csv.zst){hint}: give the folder that has them."
+        f"The folder {uri} has no CSV or Parquet files, also compressed as .csv.gz, .csv.zst{has}{hint}: "
+        "give the folder that has them."
     )

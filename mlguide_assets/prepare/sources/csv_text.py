@@ -8,15 +8,19 @@ import codecs
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
+from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.finding import COMPRESSED
 
 CHUNK = 1 << 22
 DELIMITERS = ",;\t|"
+LOOKED_AT = 20
+"""Lines at the beginning of a file, by which its header is found."""
 _OPENS_A_VALUE = f'{DELIMITERS}\n"'.encode()
 _CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
@@ -60,7 +64,8 @@ class Header:
 def header(path: Path, named: Path) -> Header:
     """The header of a CSV file; a column without a name is named by its place.
 
-    Values are delimited by commas, or where the header has none, by semicolons, tabs or bars.
+    Values are delimited by commas, semicolons, tabs or bars: by the one that makes most names of the first line, and as
+    many values of the next one. So a comma may stand in a name that semicolons delimit.
 
     Args:
         named: the file as the user knows it.
@@ -68,18 +73,61 @@ def header(path: Path, named: Path) -> Header:
     Raises:
         InputError: the first line is no header of names, each of its own.
     """
-    for delimiter in DELIMITERS:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            line = next(csv.reader(stream, delimiter=delimiter), [])
-        if len(line) > 1:
-            break
-    names = [name or f"column{place}" for place, name in enumerate(line)]
+    several = {each: lines for each in DELIMITERS if len((lines := _first_lines(path, each))[0].values) > 1}
+    fitting = [each for each, lines in several.items() if len({len(line.values) for line in lines[:2]}) == 1]
+    delimiter = max(fitting, key=lambda each: len(several[each][0].values), default=next(iter(several), ","))
+    first, *_ = several.get(delimiter) or _first_lines(path, delimiter)
+    if not fitting or 2 * first.named < len(first.values):
+        _refuse_a_title(first, [line for each in DELIMITERS for line in _first_lines(path, each)[1:]], named)
+    names = [name or f"column{place}" for place, name in enumerate(first.values)]
     if len(names) < 2:
         raise InputError(
             f"{named} starts with {''.join(names)[:80]!r}: its first line must be a header of two column names or more."
         )
     refuse_equal_names(names, named)
     return Header(names, delimiter)
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    values: list[str]
+
+    @property
+    def named(self) -> int:
+        return sum(1 for value in self.values if value.strip())
+
+    def looks_like_a_header(self, title: "_Line") -> bool:
+        """Whether most values are filled, twice as many as in the title, and none starts as a number or date does."""
+        filled = self.named >= max(2 * title.named, 2) and 2 * self.named > len(self.values)
+        return filled and not any(value[:1].isdigit() for value in self.values)
+
+
+def _first_lines(path: Path, delimiter: str) -> list[_Line]:
+    """The first line, and those below it that are not blank; what cannot be parsed ends them."""
+    lines: list[_Line] = []
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=delimiter)
+        try:
+            for values in islice(reader, LOOKED_AT):
+                if values or not lines:
+                    lines.append(_Line(reader.line_num, values))
+        except csv.Error:
+            if not lines:
+                raise
+    return lines or [_Line(1, [])]
+
+
+def _refuse_a_title(title: _Line, below: list[_Line], named: Path) -> None:
+    """Raise InputError where the first line is a title, as reports have it, and the header stands below it."""
+    likely = [line for line in below if line.looks_like_a_header(title)]
+    if likely:
+        header = max(likely, key=lambda line: len(line.values))
+        raise InputError(
+            f"{named} starts with {title.values[0].strip()[:80]!r}, a line that names {title.named} of "
+            f"{counted(len(header.values), 'column')}; line {header.number} looks like the header: remove the lines "
+            f"above it, or name every column in the first line."
+        )
 
 
 def refuse_equal_names(names: Sequence[str], path: Path) -> None:

@@ -15,10 +15,21 @@ Kind = Literal["parquet", "csv"]
 COMPRESSED = (".gz", ".zst", ".bz2")
 SUFFIXES: dict[str, Kind] = {
     ".parquet": "parquet",
-    ".csv": "csv",
-    **{f".csv{ending}": "csv" for ending in COMPRESSED},
+    **{f"{text}{ending}": "csv" for text in (".csv", ".tsv") for ending in ("", *COMPRESSED)},
 }
 """Endings of files, in any case, and what is in them."""
+
+
+_OTHER_TABLES = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "a spreadsheet: save each sheet of it as CSV in UTF-8"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "JSON: write it as Parquet or CSV, with a column for each value"),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "a database: give it by itself, as --source sqlite:///PATH"),
+    ".duckdb": "a database: give it by itself, as --source duckdb:///PATH",
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar"), "an archive: unpack it"),
+    **dict.fromkeys((".feather", ".arrow", ".orc", ".avro"), "in a format that is not read: write it as Parquet"),
+    **dict.fromkeys((".sas7bdat", ".dta", ".sav", ".rds", ".rdata", ".mdb", ".accdb"), "not read: write it as CSV"),
+}
+"""Endings of files that hold tables which are not read, and what to do with them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,16 @@ def as_table(path: Path) -> FoundTable | None:
         return _folder_of_parts(path)
     ending = split_name(path.name)[1]
     return FoundTable(path, SUFFIXES[ending], (path,)) if ending and path.is_file() else None
+
+
+def why_no_table(name: str) -> str | None:
+    """Why a file that holds tables by its ending is not read; None for a file that holds none.
+
+    >>> why_no_table("Orders.XLSX"), why_no_table("README.md")
+    ('it is a spreadsheet: save each sheet of it as CSV in UTF-8', None)
+    """
+    why = _OTHER_TABLES.get(Path(name).suffix.lower())
+    return f"it is {why}" if why else None
 
 
 def _folder_of_parts(folder: Path) -> FoundTable | None:

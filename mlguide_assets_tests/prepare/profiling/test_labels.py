@@ -156,6 +156,7 @@ def test_a_number_is_predicted_where_nothing_else_can_be_and_what_gives_it_away_
 
 def write_nothing(folder: Path) -> None:
     folder.mkdir()
+    (folder / "notes.txt").write_text("Nothing.")
 
 
 def write_only_bad(folder: Path) -> None:
@@ -191,7 +192,7 @@ def write_the_future(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (write_nothing, "has no CSV or Parquet files"),
+        (write_nothing, r"has no CSV or Parquet files.* \(it has notes.txt\)"),
         (write_only_bad, "No table of the source can be used: a, b, c, d: it has no rows; e: .*"),
         (write_no_times, "No table of the source can be read as events"),
         (
@@ -241,6 +242,15 @@ def test_a_file_that_is_not_read_is_named_where_nothing_can_be_predicted(duck: A
     (source / "donors.csv").write_text("id\n1\n2\n")
     with pytest.raises(InputError, match=r"donors: .* must be a header of two column names or more"):
         drafted(source, duck, tmp_path)
+
+
+def test_files_of_other_formats_are_named_with_what_to_do(duck: Any, tmp_path: Path) -> None:
+    folder = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS)
+    (folder / "orders 2023.xlsx").write_bytes(b"PK")
+    (folder / "README.md").write_text("What this is.")
+    text = draft_text(folder, duck, tmp_path)
+    assert "# not used: orders 2023.xlsx (it is a spreadsheet: save each sheet of it as CSV in UTF-8)" in text
+    assert "README" not in text
 
 
 @pytest.mark.parametrize(("id", "also"), [("id", ", and no other table refers to it"), ("customer_id", "")])

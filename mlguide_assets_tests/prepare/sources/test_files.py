@@ -366,7 +366,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     ),
     "title above the header": (
         rewrite("user_emails", lambda text: "Export\n" + text),
-        ("starts with 'Export'", "a header"),
+        ("starts with 'Export'", "line 2 looks like the header"),
     ),
     "a web page": (rewrite("user_emails", lambda _: "<html>\nSign in\n</html>"), ("starts with '<html>'", "a header")),
     "missing column": (
