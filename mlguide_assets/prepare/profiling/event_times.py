@@ -1,5 +1,7 @@
 """Which of its times says when an event happened, and which when its row was written."""
 
+import re
+
 import ibis
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
@@ -14,6 +16,13 @@ _LATER = word_set(
 )
 _NEVER = word_set("dob birth birthday birthdate born")
 _COUNTED = ("year", "month", "week", "day", "hour")
+_HIGHEST = {"month": 12, "week": 53, "hour": 24}
+_FIRST_YEAR, _LAST_YEAR = 1000, 2200
+"""Whole numbers beyond these are no years of a calendar, such as those of an employee with a company."""
+_PERIODS = word_set("year month week quarter period date yearmonth yyyymm")
+_PERIOD = re.compile(
+    r"(19|20)\d\d[-/. ]?[MQW]?\d{1,2}|(\d\d?|Q[1-4])[-/. ](19|20)\d\d|[A-Za-z]{3,9}[-/. ](19|20)?\d\d"
+)
 _BEGAN = word_set(
     "created joined signup signed registered registration opened since started start begin added first enrolled "
     "launched introduced activated onboarded issued established hired known_from"
@@ -33,23 +42,51 @@ def when_it_happened(profile: TableProfile) -> ColumnProfile | None:
 
 def why_no_time(profile: TableProfile) -> str:
     """Why no column says when the rows of a table happened, and what would."""
-    numbers = {
+    counted = {
         word: column.name
         for column in profile.columns.values()
-        if column.kind in ("number", "integer", "category")
         for word in map(singular, words(column.name))
-        if word in _COUNTED
+        if word in _COUNTED and _may_be_of_a_calendar(column, word)
     }
-    if {"year", "month"} <= numbers.keys():
-        *parts, last = (numbers[word] for word in _COUNTED if word in numbers)
+    if {"year", "month"} <= counted.keys():
+        *parts, last = (counted[word] for word in _COUNTED if word in counted)
         together = f"{', '.join(parts)} and {last} say together when its rows happened"
         return f"{together}: write them as one column, such as 2024-01-31 10:00"
-    if numbers.keys() == {"year"}:
-        return f"{numbers['year']} is no day: write the one by which a row is known, such as 2024-12-31"
-    if numbers:
-        first = next(iter(numbers.values()))
+    undated = [name for word, name in counted.items() if word == "year"] or [
+        column.name for column in profile.columns.values() if _is_period(column)
+    ]
+    if undated:
+        return f"{undated[0]} is no day: write the one by which a row is known, such as 2024-12-31"
+    if counted:
+        first = next(iter(counted.values()))
         return f"{first} counts from a day that it does not say: write it as a date, such as 2024-01-31"
     return "no column says when its rows happened"
+
+
+def _may_be_of_a_calendar(column: ColumnProfile, word: str) -> bool:
+    """Whether a column that is called like a part of a date may be one: no age, and no number of years or months.
+
+    A day or an hour may also count on from a day that is not said, so its name must end with it: `pan_day`, `days`.
+    """
+    names = words(column.name)
+    if column.kind not in ("number", "integer", "category") or _NEVER & set(names):
+        return False
+    if column.kind == "category":
+        return word != "year" and singular(names[-1]) == word and not _is_period(column)
+    if word == "year":
+        of_a_century = _FIRST_YEAR <= column.lowest and column.highest <= _LAST_YEAR
+        return column.whole and (of_a_century or names == ["year"])
+    names_it = names[-1] == word or (names == ["days"] and word == "day")
+    return names_it and column.highest <= _HIGHEST.get(word, column.highest)
+
+
+def _is_period(column: ColumnProfile) -> bool:
+    """Whether a column holds months, quarters or weeks with their year, such as 2024-01, Mar-2018 or 202401."""
+    if not _PERIODS & set(words(column.name)):
+        return False
+    bounds = [str(int(each)) for each in (column.lowest, column.highest) if column.whole]
+    values = [value for value, _ in column.values] or bounds
+    return bool(values) and all(_PERIOD.fullmatch(value) for value in values)
 
 
 def _fits(column: ColumnProfile) -> int:

@@ -321,6 +321,11 @@ def test_of_a_handful_of_active_customers_the_events_are_predicted_instead(duck:
         ("1990 + i % 9 AS season_year", "season_year is no day: write the one by which a row is known"),
         ("i % 300 AS days", "days counts from a day that it does not say"),
         ("i % 3 AS size", "no column says when its rows happened"),
+        ("i % 9 AS YearsAtCompany, i % 7 AS months_since_last, i % 6 AS TrainingTimesLastYear", "no column says when"),
+        ("1940 + i % 60 AS birth_year", "no column says when its rows happened"),
+        ("68 + i % 20 AS year", "year is no day"),
+        ("['Jan-2018', 'Feb-2018', 'Mar-2018'][1 + i % 3] AS issue_month", "issue_month is no day"),
+        ("202400 + 1 + i % 12 AS period", "period is no day"),
     ],
 )
 def test_where_no_column_is_a_time_it_is_said_what_would_be_one(
