@@ -122,8 +122,9 @@ def _without_leaks(
     named = {file_name(best.column), *table.of.values(), *_names(table)}
     columns = tuple(line for line in table.columns if line.key not in leaks or line.key in named)
     left_out = [(name, f"? it says what {best.column} says") for key, name in leaks.items() if key not in named]
+    ids = {file_name(best.column), *table.of.values()}
     known = tuple(
-        line.key for line in columns if line.key not in named and kind_of(line) in ("number", "category", "flag")
+        line.key for line in columns if line.key not in ids and kind_of(line) in ("number", "category", "flag")
     )
     changed = replace(table, columns=columns, left_out=(*table.left_out, *left_out))
     return [*tables[:place], changed, *tables[place + 1 :]], known

@@ -180,7 +180,7 @@ def _event(source: Source, name: str) -> DraftTable:
     lines.append(Line("of", [*named, *_perhaps_entities(source, name, at, of)]))
     key = _key(source, name, at, [column for _, column, _ in of])
     lines.append(key)
-    used = dict.fromkeys([*ids, *_source_names(profile, key.value if key.active else [])], "")
+    used = dict.fromkeys([*ids, *_ids_of_key(profile, key)], "")
     if at is not None:
         used[at.name] = ""
         if written := when_it_was_written(profile, at, source.rows(name)):
@@ -302,6 +302,14 @@ def _key(source: Source, name: str, at: ColumnProfile | None, of: list[str]) -> 
     if columns == first:
         return Line("key", [file_name(each) for each in columns], f"unique in {where}", active=False)
     return Line("key", [file_name(each) for each in columns], f"together unique in {where}")
+
+
+def _ids_of_key(profile: TableProfile, key: Line) -> list[str]:
+    """The columns of a key that only identify. Of several, such as the page of a click, some are worth learning from."""
+    names = _source_names(profile, key.value if key.active else [])
+    if len(names) == 1:
+        return names
+    return [name for name in names if profile.columns[name].kind == "id" or not profile.columns[name].usable]
 
 
 def _source_names(profile: TableProfile, names: Any) -> list[str]:

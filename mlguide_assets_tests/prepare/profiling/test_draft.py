@@ -55,6 +55,19 @@ def test_a_key_is_completed_by_the_column_that_distinguishes_rows_wherever_it_st
     assert tables["legs"]["key"] == ["driver_id", "left_at", "number"]
 
 
+def test_what_only_completes_a_key_is_a_column_to_learn_from(duck: Any, tmp_path: Path) -> None:
+    clicks = (
+        "SELECT i // 12 % 40 AS visitor_id, TIMESTAMP '2024-01-01' + INTERVAL (i // 12) HOUR AS at, "
+        "['home', 'cart', 'help'][1 + i % 3] AS page, i % 4 AS depth, i % 7 = 0 AS bounced FROM range(2400) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "site", clicks=clicks), duck, tmp_path)
+    table = yaml.safe_load(text)["tables"]["clicks"]
+    assert table["key"] == ["visitor_id", "at", "depth", "page"]
+    assert (table["columns"]["page"], table["columns"]["depth"]) == ("category", "number")
+    assert "# known: [page, depth]" in text
+    assert checked_draft(text.replace("# known:", "known:"), duck, tmp_path).decisions
+
+
 def test_each_guess_has_its_evidence(duck: Any, tmp_path: Path) -> None:
     text = draft_text(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS), duck, tmp_path)
     assert "unique in 40 rows" in text
