@@ -16,13 +16,13 @@ _LATER = word_set(
 )
 _NEVER = word_set("dob birth birthday birthdate born")
 _COUNTED = ("year", "month", "week", "day", "hour")
+MOST_PER_ID = 1.02
+"""So many values per id are one each, but for some mistakes."""
 _HIGHEST = {"month": 12, "week": 53, "hour": 24}
 _FIRST_YEAR, _LAST_YEAR = 1000, 2200
 """Whole numbers beyond these are no years of a calendar, such as those of an employee with a company."""
 _PERIODS = word_set("year month week quarter period date yearmonth yyyymm")
-_PERIOD = re.compile(
-    r"(19|20)\d\d[-/. ]?[MQW]?\d{1,2}|(\d\d?|Q[1-4])[-/. ](19|20)\d\d|[A-Za-z]{3,9}[-/. ](19|20)?\d\d"
-)
+_PERIOD = re.compile(r"(19|20)\d\d[-/. ]?[MQW]?\d{1,2}|(\d\d?|Q[1-4])[-/. ](19|20)\d\d|[A-Za-z]{3,9}[-/. ](19|20)?\d\d")
 _BEGAN = word_set(
     "created joined signup signed registered registration opened since started start begin added first enrolled "
     "launched introduced activated onboarded issued established hired known_from"
@@ -42,12 +42,7 @@ def when_it_happened(profile: TableProfile) -> ColumnProfile | None:
 
 def why_no_time(profile: TableProfile) -> str:
     """Why no column says when the rows of a table happened, and what would."""
-    counted = {
-        word: column.name
-        for column in profile.columns.values()
-        for word in map(singular, words(column.name))
-        if word in _COUNTED and _may_be_of_a_calendar(column, word)
-    }
+    counted = parts_of_dates(profile)
     if {"year", "month"} <= counted.keys():
         *parts, last = (counted[word] for word in _COUNTED if word in counted)
         together = f"{', '.join(parts)} and {last} say together when its rows happened"
@@ -63,6 +58,16 @@ def why_no_time(profile: TableProfile) -> str:
     return "no column says when its rows happened"
 
 
+def parts_of_dates(profile: TableProfile) -> dict[str, str]:
+    """Which columns hold the year, the month, the day of something: that word → the column."""
+    return {
+        word: column.name
+        for column in profile.columns.values()
+        for word in map(singular, words(column.name))
+        if word in _COUNTED and _may_be_of_a_calendar(column, word)
+    }
+
+
 def _may_be_of_a_calendar(column: ColumnProfile, word: str) -> bool:
     """Whether a column that is called like a part of a date may be one: no age, and no number of years or months.
 
@@ -74,7 +79,7 @@ def _may_be_of_a_calendar(column: ColumnProfile, word: str) -> bool:
     if column.kind == "category":
         return word != "year" and singular(names[-1]) == word and not _is_period(column)
     if word == "year":
-        of_a_century = _FIRST_YEAR <= column.lowest and column.highest <= _LAST_YEAR
+        of_a_century = column.lowest >= _FIRST_YEAR and column.highest <= _LAST_YEAR
         return column.whole and (of_a_century or names == ["year"])
     names_it = names[-1] == word or (names == ["days"] and word == "day")
     return names_it and column.highest <= _HIGHEST.get(word, column.highest)
@@ -127,4 +132,4 @@ def one_time_per_id(profile: TableProfile, column: str, at: ColumnProfile, rows:
     """Whether all rows of an id have the same time: then it is a part of the event, such as a basket, no entity."""
     ids = rows.filter(rows[column].notnull())
     pairs = ids.select(id=ids[column], at=time_of(ids, at)).distinct().count().execute()
-    return int(pairs) <= 1.02 * profile.columns[column].distinct
+    return int(pairs) <= MOST_PER_ID * profile.columns[column].distinct

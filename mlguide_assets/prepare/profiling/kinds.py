@@ -170,12 +170,14 @@ def _of_words(name: str, given: list[str], distinct: int, filled: int) -> Guess:
 
 
 def names_ids(name: str, distinct: int, filled: int) -> bool:
-    """Whether a column holds ids, by its name and by how many there are.
+    """Whether a column holds ids, by its name and by how many there are. A year is no thing with an id.
 
     >>> names_ids("store_id", 3, 1000), names_ids("key", 3, 1000), names_ids("key", 400, 1000)
     (True, False, True)
+    >>> names_ids("yearID", 30, 1000)
+    False
     """
-    if not is_id_name(name):
+    if not is_id_name(name) or noun_of_id(name) == "year":
         return False
     return bool(noun_of_id(name)) or distinct >= FEWEST_IDS or distinct > 0.5 * filled
 

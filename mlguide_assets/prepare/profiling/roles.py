@@ -10,7 +10,13 @@ import ibis
 from mlguide_assets.define.values import ascii_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
 from mlguide_assets.prepare.profiling.drafting import file_name
-from mlguide_assets.prepare.profiling.event_times import one_time_per_id, when_it_happened, why_no_time
+from mlguide_assets.prepare.profiling.event_times import (
+    MOST_PER_ID,
+    one_time_per_id,
+    parts_of_dates,
+    when_it_happened,
+    why_no_time,
+)
 from mlguide_assets.prepare.profiling.keys import HistoryOf, best_key, find_history
 from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS, names_ids
 from mlguide_assets.prepare.profiling.listing import Listing
@@ -180,7 +186,7 @@ def _role(source: Source, name: str) -> Role:
         return "event" if time and about_person and not is_person(noun_of_table(name)) else "entity"
     if time is not None and (alone or key):
         return "event"
-    timed = [each for each in source.of(name) if _has_time(source, each.target)]
+    timed = [each for each in source.of(name) if lends_its_time(source, each)]
     if time is None and any(each in own or _has_outcome(profile) for each in timed):
         return "event"
     source.reasons[name] = _why_unused(profile, time, key, alone)
@@ -193,8 +199,28 @@ def _is_code(profile: TableProfile) -> bool:
     return profile.table.rows <= MOST_CODES and others == len(profile.unique) - 1 <= 1 and not profile.times
 
 
-def _has_time(source: Source, table: str) -> bool:
-    return when_it_happened(source.profiles[table]) is not None
+def lends_its_time(source: Source, reference: Reference) -> bool:
+    """Whether rows without a time of their own may take that of what they refer to, as results that of their race.
+
+    Not where several rows of one person, or of one year each, would all have happened when that person began.
+    """
+    profile = source.profiles[reference.table]
+    if when_it_happened(source.profiles[reference.target]) is None:
+        return False
+    if reference.column in profile.unique:
+        return True
+    if is_person(noun_of_id(reference.column) or noun_of_table(reference.target)):
+        return False
+    rows = source.rows(reference.table)
+    return all(
+        _is_one_per_id(rows, reference.column, part, profile.columns[reference.column].distinct)
+        for part in parts_of_dates(profile).values()
+    )
+
+
+def _is_one_per_id(rows: ibis.Table, ids: str, column: str, number: int) -> bool:
+    pairs = rows.filter(rows[ids].notnull()).select(ids, column).distinct().count().execute()
+    return int(pairs) <= MOST_PER_ID * number
 
 
 def _has_outcome(profile: TableProfile) -> bool:
@@ -203,6 +229,6 @@ def _has_outcome(profile: TableProfile) -> bool:
 
 def _why_unused(profile: TableProfile, time: ColumnProfile | None, key: str | None, refers: bool) -> str:
     if time is None:
-        other = "" if refers else ", and no other table refers to it"
-        return f"{why_no_time(profile)}{other if key else ', and no column identifies a row'}"
+        other = ", and no other table refers to it" if key else ", and no column identifies a row"
+        return f"{why_no_time(profile)}{'' if refers else other}"
     return "no column holds ids: nothing says what its rows are about"

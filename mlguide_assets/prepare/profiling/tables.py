@@ -21,7 +21,7 @@ from mlguide_assets.prepare.profiling.event_times import (
 from mlguide_assets.prepare.profiling.keys import composite_key
 from mlguide_assets.prepare.profiling.nouns import is_id_name, is_person, names_outcome, noun_of_id
 from mlguide_assets.prepare.profiling.references import Reference
-from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source
+from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source, lends_its_time
 from mlguide_assets.prepare.sources.spellings import are_whole_numbers, read_numbers, without_null_words
 
 MOST_BEFORE = 0.01
@@ -277,7 +277,7 @@ def _at(source: Source, name: str, at: ColumnProfile | None, of: list[tuple[str,
         return Line("at", file_name(at.name), doubt)
     for reference in source.of(name):
         time = when_it_happened(source.profiles[reference.target])
-        if time is not None and source.roles[reference.target] in ("entity", "event"):
+        if time is not None and lends_its_time(source, reference):
             noun = next(noun for noun, column, _ in of if column == reference.column)
             return Line("at", f"{noun}.{file_name(time.name)}", f"no time of its own: that of its {noun}")
     raise AssertionError(f"{name} has no time")
@@ -305,7 +305,7 @@ def _key(source: Source, name: str, at: ColumnProfile | None, of: list[str]) -> 
 
 
 def _ids_of_key(profile: TableProfile, key: Line) -> list[str]:
-    """The columns of a key that only identify. Of several, such as the page of a click, some are worth learning from."""
+    """The columns of a key that only identify. Of several, some, such as the page of a click, say more."""
     names = _source_names(profile, key.value if key.active else [])
     if len(names) == 1:
         return names

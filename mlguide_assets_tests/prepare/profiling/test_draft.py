@@ -114,6 +114,19 @@ def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: P
     assert "where: {statusId: {not: '1'}}" in text
 
 
+@pytest.mark.parametrize(("parent", "part"), [("player", "i // 40 AS stint"), ("contract", "2000 + i // 40 AS yearID")])
+def test_what_happened_again_and_again_did_not_happen_when_its_parent_began(
+    parent: str, part: str, duck: Any, tmp_path: Path
+) -> None:
+    source = write_tables(
+        tmp_path / "baseball",
+        **{f"{parent}s": f"SELECT i AS {parent}_id, DATE '1990-01-01' + i::INT AS debut FROM range(40) t(i)"},
+        seasons=f"SELECT i % 40 AS {parent}_id, {part}, i % 90 AS hits, i % 3 = 0 AS won FROM range(600) t(i)",
+    )
+    with pytest.raises(InputError, match=r"seasons: (no column says when its rows happened|yearID is no day)"):
+        drafted(source, duck, tmp_path)
+
+
 def test_orders_that_have_items_are_events_and_lend_their_time(duck: Any, tmp_path: Path) -> None:
     items = "SELECT i // 2 AS order_id, i % 8 AS product_id, i % 5 AS quantity FROM range(1200) t(i)"
     products = "SELECT i AS product_id, 'b' || i % 2 AS brand FROM range(8) t(i)"
