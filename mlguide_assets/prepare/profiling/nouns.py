@@ -17,7 +17,8 @@ def word_set(text: str) -> frozenset[str]:
 PERSONS = word_set(
     "account borrower buyer card cardholder client contact contributor customer device donor driver employee guest "
     "household installation lead learner listener machine member merchant owner passenger patient payer person player "
-    "policyholder seller shopper student subscriber tenant terminal user vehicle visitor viewer worker"
+    "policyholder seller shopper student subscriber tenant terminal user vehicle visitor viewer worker "
+    "kunde kunden mitarbeiter mitglied patienten cliente usuario empleado paciente utilisateur"
 )
 """Things about which companies decide, again and again."""
 
@@ -28,15 +29,21 @@ _OUTCOME_WORDS = tuple(
     word_set(
         "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
         "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
-        "reject approv renew dnf retain purchased bought paid breach incident survived passed left exited overdue damag"
+        "reject approv renew dnf retain purchased bought paid breach incident survived passed left exited overdue "
+        "damag storn kundig gekundig betrug annul resili impag moros"
     )
 )
 """How the names of columns that are worth predicting begin."""
 
 _PLAIN_IDS = word_set("id ids uuid guid key pk fk sk")
 _IDS = _PLAIN_IDS | word_set("upc ean isbn imei iban vin serial")
-_NUMBERS = word_set("no nr num number")
+_NUMBERS = word_set("no nr num number nummer")
 """Words beside the noun of an id, as in `customer_no`."""
+_NUMBERED = ENTITIES | word_set("cust acct emp order invoice policy contract claim booking ticket loan application")
+"""Things whose ids are called numbers, as those of houses and phones are not."""
+_NUMBER_WORD = re.compile(r"(?P<noun>\w{3,})(nr|nummer)")
+"""German writes one word, such as `Kundennr` and `Auftragsnummer`."""
+_NUMBERS_OF_NO_THING = word_set("telefon haus handy mobil fax seiten zeilen")
 _FILLERS = word_set(
     "profile profiles content contents detail details data dim dimension fact info list master record records table "
     "tbl stg raw history hist scd demographics attributes export dump log logs"
@@ -109,12 +116,40 @@ def noun_of_table(name: str) -> str:
 
 
 def is_id_name(name: str) -> bool:
-    """Whether a column is called as ids are: `id`, `userId`, `customer_key`, `fk_order`, `customerid`."""
+    """Whether a column is called as ids are: `id`, `userId`, `customer_key`, `fk_order`, `customerid`, `order_no`.
+
+    >>> [is_id_name(name) for name in ("customerNumber", "cust_no", "Kundennr", "house_no", "number_of_orders")]
+    [True, True, True, False, False]
+    """
     parts = words(name)
     if not parts:
         return False
     alone = len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in PERSONS | {"order", "product", "item"}
-    return parts[-1] in _IDS or parts[0] in _IDS or alone
+    numbered = len(parts) > 1 and parts[-1] in _NUMBERS and singular(parts[-2]) in _NUMBERED
+    return parts[-1] in _IDS or parts[0] in _IDS or alone or numbered or bool(_noun_of_number(parts))
+
+
+def ends_as_id(name: str) -> bool:
+    """Whether a name ends as those of ids do, whatever it is the id of: `pat_nr`, `seat_no`, `customer_id`."""
+    return is_id_name(name) or bool(set(words(name)[-1:]) & _NUMBERS)
+
+
+def _noun_of_number(parts: list[str]) -> str:
+    """Of what a column holds the numbers, if its name is one word that ends so: `kundennr`; else ''."""
+    found = _NUMBER_WORD.fullmatch(parts[0]) if len(parts) == 1 else None
+    return "" if found is None or found["noun"] in _NUMBERS_OF_NO_THING else found["noun"]
+
+
+def is_short_for(short: str, noun: str) -> bool:
+    """Whether a word has three letters or more of another, from its first on, in their order.
+
+    >>> is_short_for("cust", "customer"), is_short_for("acct", "account"), is_short_for("id", "identity")
+    (True, True, False)
+    """
+    if not 3 <= len(short) < len(noun) or short[0] != noun[0]:
+        return False
+    letters = iter(noun)
+    return all(letter in letters for letter in short)
 
 
 def is_plain_id(name: str) -> bool:
@@ -143,12 +178,14 @@ def noun_of_id(name: str, known: Iterable[str] = ()) -> str:
     Args:
         known: nouns of tables, which a name without any mark may contain (`productid`).
 
-    >>> [noun_of_id(name) for name in ("CUSTOMER_ID", "driverId", "id", "fk_order", "idNum")]
-    ['customer', 'driver', '', 'order', '']
+    >>> [noun_of_id(name) for name in ("CUSTOMER_ID", "driverId", "id", "fk_order", "idNum", "Kundennr")]
+    ['customer', 'driver', '', 'order', '', 'kunden']
     """
     parts = words(name)
     if len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in {*PERSONS, "order", "product", "item", *known}:
         return parts[0][:-2]
+    if number := _noun_of_number(parts):
+        return number
     parts = [part for part in parts if part not in _IDS | _NUMBERS]
     return noun(parts, "") if parts else ""
 

@@ -7,8 +7,10 @@ from typing import Any
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
 from mlguide_assets.prepare.profiling.keys import best_key
 from mlguide_assets.prepare.profiling.nouns import (
+    ends_as_id,
     is_id_name,
     is_plain_id,
+    is_short_for,
     is_telling_id,
     is_thing,
     noun_of_id,
@@ -41,6 +43,7 @@ class Reference:
         values: how many different ones there are.
         found: how many of them are in the other table.
         by_values: whether only values say so, and no name.
+        short: the word in the column's name that may be short for what the other table holds.
     """
 
     table: str
@@ -50,15 +53,16 @@ class Reference:
     values: int
     found: int
     by_values: bool = False
+    short: str = ""
 
     @property
     def evidence(self) -> str:
         place = f"{self.target}.{self.key}"
         if self.by_values:
             return f"? all {self.values:,} values are in {place}, though no name says so"
-        if self.found == self.values:
-            return f"all {self.values:,} values are in {place}"
-        return f"{self.found:,} of {self.values:,} values are in {place}"
+        some = "all" if self.found == self.values else f"{self.found:,} of"
+        found = f"{some} {self.values:,} values are in {place}"
+        return f"? {found}, for which {self.short} may be short" if self.short else found
 
 
 def find_references(
@@ -178,6 +182,9 @@ def _reference(
     needed = _needed(column.name, target.name, key, is_id=is_id)
     if needed is None and _are_same_ids(column, target.columns[key]):
         needed = HALF_FOUND
+    short = _short_for(column.name, target.name, key) if needed is None else ""
+    if short:
+        needed = MOSTLY_FOUND
     if needed is None and not _never_found_by_chance(column):
         return None
     if column.name == best_key(profile) and (needed is None or noun_of_id(column.name) == noun_of_table(profile.name)):
@@ -186,7 +193,14 @@ def _reference(
     least = SURELY_FOUND if needed is None else needed
     if not values or not found or found < least * values:
         return None
-    return Reference(profile.name, column.name, target.name, key, values, found)
+    return Reference(profile.name, column.name, target.name, key, values, found, short=short)
+
+
+def _short_for(column: str, target: str, key: str) -> str:
+    """What the name of an id, such as `cust_no`, has instead of the noun of a table or of its key; '' if it has not."""
+    own = noun_of_id(column)
+    nouns = (noun_of_table(target), noun_of_id(key))
+    return own if ends_as_id(column) and any(is_short_for(own, noun) for noun in nouns) else ""
 
 
 def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
@@ -235,11 +249,12 @@ def _inclusion(profile: TableProfile, column: str, target: TableProfile, key: st
     return int(ids.count().execute()), int(ids.semi_join(keys, "id").count().execute())
 
 
-def _closeness(reference: Reference) -> tuple[bool, bool, bool]:
+def _closeness(reference: Reference) -> tuple[bool, bool, bool, bool]:
     """How well the name of the column agrees with that of the other table, and with that of its key; one schema."""
     own = noun_of_id(reference.column)
     schema, other = (name.rpartition(".")[0] for name in (reference.table, reference.target))
-    return own == noun_of_table(reference.target), words(reference.column) == words(reference.key), schema == other
+    same = words(reference.column) == words(reference.key)
+    return not reference.short, own == noun_of_table(reference.target), same, schema == other
 
 
 def _mirrored(reference: Reference, others: list[Reference]) -> bool:

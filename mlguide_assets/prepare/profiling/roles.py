@@ -84,8 +84,9 @@ class Source:
             referring = [each.table for each in self.to(name)]
             if not any(roles[table] == "event" for table in referring):
                 roles[name] = "unused"
-                others = ", ".join(dict.fromkeys(referring)) or "no table"
-                self.reasons[name] = f"no event refers to it, only {others}" if referring else "no event refers to it"
+                others = ", ".join(dict.fromkeys(referring))
+                only = f", only {others}: add its ids to an event, or its columns there" if referring else ""
+                self.reasons[name] = f"no event refers to it{only}"
         return roles
 
     @cached_property
@@ -114,7 +115,7 @@ class Source:
     def _noun_of_entity(self, name: str) -> str:
         key = str(self.key(name))
         own = noun_of_id(key) if name in self.histories or is_id_name(key) or is_thing(key) else ""
-        called = [noun_of_id(each.column) for each in self.to(name) if is_id_name(each.column)]
+        called = [noun_of_id(each.column) for each in self.to(name) if is_id_name(each.column) and not each.short]
         return own or min(filter(None, called), key=lambda noun: (len(noun), noun), default="") or noun_of_table(name)
 
     @property

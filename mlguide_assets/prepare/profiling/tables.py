@@ -329,10 +329,11 @@ def _has_time_of_day(column: ColumnProfile) -> bool:
 
 
 def _parts(source: Source, name: str, used: dict[str, str]) -> dict[str, str]:
-    """Ids that only belong to the event: each has one time, or each row has its own."""
+    """Ids that only belong to the event: each has one time, or each row has its own. In a table of entities, any."""
     profile = source.profiles[name]
+    of_event = source.roles[name] == "event"
     return {
-        column.name: "an id with one time each: a part of the event, not an entity"
+        column.name: "an id with one time each: a part of the event, not an entity" if of_event else "an id"
         for column in profile.columns.values()
         if column.kind == "id" and column.name not in used and column.name not in profile.unique
     }

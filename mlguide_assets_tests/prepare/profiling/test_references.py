@@ -196,3 +196,37 @@ def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) 
     tables = drafted(write_tables(tmp_path / "games", teams=teams, games=games), duck, tmp_path)["tables"]
     assert tables["games"]["of"] == {"team": "home_team_id", "away_team": "away_team_id"}
     assert tables["teams_away_team"].items() >= {"from": "teams", "entity": "away_team", "key": "team_id"}.items()
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "evidence"),
+    [
+        ("customerNumber", "cust_no", "? all 40 values are in customers.customerNumber, for which cust may be short"),
+        ("customer_id", "CustomerNr", "all 40 values are in customers.customer_id"),
+        ("id", "cst_num", "? all 40 values are in customers.id, for which cst may be short"),
+        ("id", "cart_no", ""),
+        ("id", "cust", ""),
+    ],
+)
+def test_a_number_of_a_short_name_refers_to_what_it_may_be_short_for(
+    key: str, column: str, evidence: str, duck: Any, tmp_path: Path
+) -> None:
+    customers = CUSTOMERS.replace("AS customer_id", f"AS {key}")
+    orders = ORDERS.replace("AS customer_id", f"AS {column}, i % 7 = 0 AS returned")
+    source = write_tables(tmp_path / "shop", customers=customers, orders=orders)
+    text = draft_text(source, duck, tmp_path)
+    of = yaml.safe_load(text)["tables"]["orders"]["of"]
+    assert (of == {"customer": column}) == bool(evidence)
+    assert evidence in text
+
+
+def test_numbers_are_ids_where_they_are_of_a_thing(duck: Any, tmp_path: Path) -> None:
+    orders = ORDERS.replace("AS customer_id", "AS Kundennr, i % 35 AS house_no")
+    of = drafted(write_tables(tmp_path / "shop", orders=orders), duck, tmp_path)["tables"]["orders"]["of"]
+    assert of == {"kunden": "Kundennr"}
+
+
+def test_ids_in_a_table_of_entities_are_no_parts_of_an_event(duck: Any, tmp_path: Path) -> None:
+    customers = CUSTOMERS.replace("AS segment", "AS segment, i // 2 AS household_no")
+    text = draft_text(write_tables(tmp_path / "shop", customers=customers, orders=ORDERS), duck, tmp_path)
+    assert "# not read: household_no (an id)" in text
