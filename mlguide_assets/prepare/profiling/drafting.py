@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, as_of
-from mlguide_assets.prepare.profiling.nouns import word_set, words
+from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
 from mlguide_assets.prepare.sources.names import plain
 
 MOST_EMPTY = 0.95
@@ -56,6 +56,12 @@ class DraftTable:
     def rows(self) -> int:
         return self.profile.table.rows
 
+    @property
+    def read(self) -> list[ColumnProfile]:
+        """The columns that are listed, as the source has them: what is not read is no outcome either."""
+        listed = {line.key for line in self.columns}
+        return [column for column in self.profile.columns.values() if file_name(column.name) in listed]
+
 
 def file_name(name: str) -> str:
     """A name of the source as a name in the file: letters, digits and underscores.
@@ -84,13 +90,18 @@ def columns_of(
             left_out.append((column.name, remark or "an id"))
         elif not column.usable and column.name not in used:
             left_out.append((column.name, column.remark))
-        elif column.filled < (1 - MOST_EMPTY) * column.rows and column.name not in used:
+        elif _says_too_little(column) and column.name not in used:
             left_out.append((column.name, f"empty in {share_of(column.rows - column.filled, column.rows)} of the rows"))
         elif column.name not in used and _numbers_rows(profile, column):
             left_out.append((column.name, "a number of its own in every row"))
         elif column.name not in used or needs_line(column):
             lines.append(Line(file_name(column.name), _value(column, used), _comment(column, remark)))
     return lines, left_out
+
+
+def _says_too_little(column: ColumnProfile) -> bool:
+    """Whether a column is nearly always empty, unless it is called as outcomes are: few payments are ever disputed."""
+    return column.filled < (1 - MOST_EMPTY) * column.rows and not names_outcome(column.name)
 
 
 def _numbers_rows(profile: TableProfile, column: ColumnProfile) -> bool:

@@ -21,7 +21,7 @@ _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _NESTED = re.compile(r"\{.*\}|\[.*\]", re.DOTALL)
 _IDENTIFIER = re.compile(r"(?=[\w-]*\d)[A-Za-z]{0,8}[_-]?[0-9A-Fa-f][\w-]{2,}")
-_CODED = word_set("code type status class level zip postal plz postcode category grade rating")
+_CODED = word_set("code type status class level zip postal plz postcode category")
 _TIMED = word_set("at time timestamp ts date datetime dt epoch when on")
 MOST_WORDS = 4
 FEWEST_IDS = 20

@@ -35,7 +35,7 @@ def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate
 
 
 def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
-    for column in table.profile.columns.values():
+    for column in table.read:
         pair = column.two_values
         if pair is None or column.kind not in ("flag", "category") or column.name in table.of.values():
             continue

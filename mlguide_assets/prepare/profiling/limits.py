@@ -22,7 +22,7 @@ _SMALL_IS_BAD = word_set("rating ratings score scores stars grade grades satisfa
 
 def limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
     """What could be predicted of the numbers of an event that are called as outcomes are, with a limit for each."""
-    for column in table.profile.columns.values():
+    for column in table.read:
         if column.kind not in ("number", "integer") or not column.usable or column.name in table.of.values():
             continue
         named = _LARGE_IS_BAD & set(words(column.name)) or names_outcome(column.name)

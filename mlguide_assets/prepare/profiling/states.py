@@ -33,7 +33,7 @@ class State:
 
 def states(table: DraftTable) -> Iterator[State]:
     """One value per column of several: the most frequent that is called as outcomes are, else the second of all."""
-    for column in table.profile.columns.values():
+    for column in table.read:
         few = 2 < column.distinct <= MOST_STATES and column.kind == "category"
         rarer = [(value, rows) for value, rows in column.values[1:] if rows >= FEWEST]
         if not few or not rarer or column.name in table.of.values():

@@ -122,6 +122,7 @@ def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp
     [
         ("delay_minutes", {"at_least": 45.0}),
         ("rating", {"at_most": 5.0}),
+        ("grade", {"at_most": 5.0}),
         ("weight", None),
     ],
 )
@@ -279,6 +280,17 @@ def test_an_outcome_after_which_nothing_follows_ends_the_unit(
 
 
 STATUS = "['delivered', 'delivered', 'delivered', 'canceled', 'shipped', 'delivered', 'lost'][1 + i % 7] AS status"
+
+
+@pytest.mark.parametrize(("name", "offered"), [("reward", False), ("refunded", True)])
+def test_what_is_not_read_is_not_offered_as_an_outcome(name: str, offered: bool, duck: Any, tmp_path: Path) -> None:
+    """A column that is nearly always empty is not read, unless it is called as outcomes are."""
+    seldom = f"CASE WHEN i % 40 = 0 THEN ['no', 'yes'][1 + i // 40 % 2] END AS {name}"
+    orders = f"SELECT i AS order_id, i * 11 % 40 AS customer_id, {DAYS} AS ordered_at, {seldom} FROM range(3200) t(i)"
+    text = draft_text(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders), duck, tmp_path)
+    assert (f"column: {name}" in text) == offered
+    assert (f"# not read: {name} (empty in 98 % of the rows)" in text) != offered
+    assert checked_draft(text, duck, tmp_path)
 
 
 def test_one_of_several_values_can_be_the_outcome(duck: Any, tmp_path: Path) -> None:
