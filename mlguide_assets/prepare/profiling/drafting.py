@@ -58,8 +58,8 @@ class DraftTable:
 
     @property
     def read(self) -> list[ColumnProfile]:
-        """The columns that are listed, as the source has them: what is not read is no outcome either."""
-        listed = {line.key for line in self.columns}
+        """The columns from which something is learned, as the source has them: others are no outcomes either."""
+        listed = {line.key for line in self.columns if kind_of(line) != "id"}
         return [column for column in self.profile.columns.values() if file_name(column.name) in listed]
 
 

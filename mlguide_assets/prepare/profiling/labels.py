@@ -3,11 +3,18 @@ which events an entity has in its future."""
 
 import math
 from collections.abc import Iterator
+from datetime import datetime
 
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.english import counted
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
-from mlguide_assets.prepare.profiling.columns import ColumnProfile
+from mlguide_assets.prepare.profiling.candidates import (
+    FEWEST,
+    Candidate,
+    first_and_last,
+    instants,
+    outcome_evidence,
+)
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits
@@ -19,7 +26,7 @@ from mlguide_assets.prepare.profiling.states import MOST_STATES, state_candidate
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:
     """All that could be predicted, the best first."""
-    events = [table for table in tables if table.shape == "event"]
+    events = [table for table in tables if table.shape == "event" and not _at_once(source, table)]
     found = [
         candidate
         for table in events
@@ -88,7 +95,19 @@ def label_leaks(source: Source, table: DraftTable, best: Candidate) -> set[str]:
 def why_none(source: Source, tables: list[DraftTable]) -> str:
     """Per event, why none of its columns is an outcome and why nobody's future is one."""
     events = [table for table in tables if table.shape == "event"]
-    return "; ".join(f"{each.name}: {_no_column(each)}, and {_no_future(source, each, tables)}" for each in events)
+    return "; ".join(f"{each.name}: {_why_not(source, each, tables)}" for each in events)
+
+
+def _why_not(source: Source, table: DraftTable, tables: list[DraftTable]) -> str:
+    if day := _at_once(source, table):
+        return f"all its rows are of {as_of(day)}, and a model is tested on later ones"
+    return f"{_no_column(table)}, and {_no_future(source, table, tables)}"
+
+
+def _at_once(source: Source, table: DraftTable) -> datetime | None:
+    """The time of all rows, such as that of a snapshot: of one time, nothing can be tested on what came later."""
+    first, last = first_and_last(instants(source, table))
+    return first if first == last else None
 
 
 def _nobody(table: DraftTable, nouns: list[str]) -> str:

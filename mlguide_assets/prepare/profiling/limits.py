@@ -1,4 +1,7 @@
-"""Numbers of an event that could be predicted: whether one is large, as a delay may be, or small, as a rating."""
+"""Numbers of an event that could be predicted: whether one is large, as a delay may be, or small, as a rating.
+
+Any other number could be predicted, too, and is offered where nothing else can be: better a draft to correct than none.
+"""
 
 import math
 from collections.abc import Iterator
@@ -8,12 +11,15 @@ import ibis
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
 from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, number_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.event_times import parts_of_dates
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
 
 TAIL = 0.1
 """The share of the rows that a drafted limit asks for, at its end of the numbers."""
+FEWEST_NUMBERS = 5
+"""Of a number that is not called as outcomes are, so few values are kinds of something."""
 MOST = 0.5
 """With more rows than this share, the outcome would be the usual one."""
 _LARGE_IS_BAD = word_set("delay delays wait waiting duration loss losses damage claim claims refund downtime lateness")
@@ -21,13 +27,14 @@ _SMALL_IS_BAD = word_set("rating ratings score scores stars grade grades satisfa
 
 
 def limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
-    """What could be predicted of the numbers of an event that are called as outcomes are, with a limit for each."""
+    """What could be predicted of the numbers of an event, with a limit for each: of those called as outcomes first."""
+    of_dates = parts_of_dates(table.profile).values()
     for column in table.read:
-        if column.kind not in ("number", "integer") or not column.usable or column.name in table.of.values():
+        if column.kind not in ("number", "integer") or column.name in {*table.of.values(), *of_dates}:
             continue
-        named = _LARGE_IS_BAD & set(words(column.name)) or names_outcome(column.name)
+        named = bool(_LARGE_IS_BAD & set(words(column.name))) or names_outcome(column.name)
         small = bool(_SMALL_IS_BAD & set(words(column.name)))
-        if not (named or small) or column.distinct <= (2 if small else FEW):
+        if column.distinct <= (2 if small else FEW if named else FEWEST_NUMBERS):
             continue
         limit, number = _limit(source.rows(table.profile.name), column, small=small)
         if not FEWEST <= number <= MOST * column.filled:
@@ -37,7 +44,8 @@ def limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
         label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
         evidence = outcome_evidence(column, f"{side} {limit:g}", number)
         doubt = f"? the limit from which on it costs you; {why.removeprefix('? ')}"
-        score = 20 + (5 if column.filled < column.rows else 0) + math.log10(table.rows)
+        likeness = 20 + (5 if column.filled < column.rows else 0) + math.log10(table.rows)
+        score = likeness if named or small else 0
         yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)
 
 

@@ -21,7 +21,6 @@ from mlguide_assets.prepare.profiling.keys import HistoryOf, best_key, find_hist
 from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS, names_ids
 from mlguide_assets.prepare.profiling.listing import Listing
 from mlguide_assets.prepare.profiling.nouns import (
-    ENTITIES,
     is_id_name,
     is_nameless,
     is_person,
@@ -167,8 +166,10 @@ def _is_entity_id(column: ColumnProfile) -> bool:
     if is_nameless(column.name):
         return False
     named = names_ids(column.name, column.distinct, column.filled) or column.kind == "id"
-    plainly = len(words(column.name)) == 1 and words(column.name)[0] in ENTITIES and column.distinct >= FEWEST_IDS
-    return column.kind in ("id", "number", "category", "text") and (named or plainly)
+    # A number of two words, such as `total_item`, may count things rather than name one.
+    plainly = len(words(column.name)) == 1 or column.kind in ("category", "text")
+    thing = plainly and is_thing(column.name) and column.distinct >= FEWEST_IDS
+    return column.kind in ("id", "number", "category", "text") and (named or thing)
 
 
 def _role(source: Source, name: str) -> Role:

@@ -172,13 +172,19 @@ def write_no_times(folder: Path) -> None:
 
 
 def write_no_outcome(folder: Path) -> None:
-    write_tables(folder, visits="SELECT i AS id, i % 5 AS user_id, TIMESTAMP '2024-01-01' AS at FROM range(50) t(i)")
+    at = "TIMESTAMP '2024-01-01' + INTERVAL (i) MINUTE"
+    write_tables(folder, visits=f"SELECT i AS id, i % 5 AS user_id, {at} AS at FROM range(50) t(i)")
 
 
 def write_one_outcome(folder: Path) -> None:
     write_tables(
         folder, orders=f"SELECT i AS id, 's' || i % 30 AS shop, {DAYS} AS at, 'no' AS late FROM range(200) t(i)"
     )
+
+
+def write_a_snapshot(folder: Path) -> None:
+    customers = "SELECT i AS customer_id, DATE '2024-06-30' AS as_of_date, i % 4 = 0 AS churned FROM range(200) t(i)"
+    write_tables(folder, customers=customers)
 
 
 def write_a_short_time(folder: Path) -> None:
@@ -205,6 +211,7 @@ def write_the_future(folder: Path) -> None:
             r"\(orders: late is 'no' in every row, and no table lists the shop ids\): add rows with both",
         ),
         (write_a_short_time, r"\(orders: late is 'true' in 1 of 200 rows, and it goes on for 8 days, not for 14\)"),
+        (write_a_snapshot, r"\(customers: all its rows are of 2024-06-30, and a model is tested on later ones"),
         (write_the_future, "no column has 2 to 12 values, and all its times lie in the future"),
     ],
 )
@@ -315,6 +322,20 @@ def test_a_column_that_is_not_called_as_outcomes_are_comes_last(duck: Any, tmp_p
     text = draft_text(damaged, duck, tmp_path)
     assert yaml.safe_load(text)["predict"]["label"]["column"] == "damaged"
     assert "column: size" not in text
+
+
+def test_any_number_is_offered_where_nothing_else_can_be_predicted(duck: Any, tmp_path: Path) -> None:
+    matches = (
+        "SELECT 'team ' || i % 30 AS HomeTeam, 'team ' || (i * 7 + 3) % 30 AS AwayTeam, 1990 + i // 60 AS Year, "
+        "i * 13 % 11 AS HomeGoals, TIMESTAMP '1990-01-01' + INTERVAL (i * 6) DAY AS date FROM range(900) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "league", matches=matches), duck, tmp_path)
+    file = yaml.safe_load(text)
+    assert file["tables"]["matches"]["of"] == {"home_team": "HomeTeam", "away_team": "AwayTeam"}
+    assert file["predict"]["label"]["column"] == "HomeGoals"
+    assert file["predict"]["label"]["positive"] == {"at_least": 9.0}
+    assert "? the limit from which on it costs you" in text
+    assert checked_draft(text, duck, tmp_path).decisions
 
 
 def test_of_a_handful_of_active_customers_the_events_are_predicted_instead(duck: Any, tmp_path: Path) -> None:
