@@ -19,6 +19,10 @@ def print_status(status: dict[str, Any], home: Home, console: Console) -> None:
     if not status["tables"]:
         console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."))
         return
+    if not status["tables"].keys() & set(status["sources"]):
+        missing = f"{home.root} has no rows of {', '.join(status['sources'])}"
+        console.print(home.commands(f"{missing}: 'mlguide run' reads them, or says why not."))
+        return
     _print_data(status, console)
     for warning in status["warnings"]:
         console.print(_heading("Warning", warning))

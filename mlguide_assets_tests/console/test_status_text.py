@@ -209,3 +209,9 @@ def test_versions_that_wait_for_the_end_of_a_canary_are_named_with_it() -> None:
     assert "version 3 is seen by 20% of the units since 2026-03-01. Day 1 of 2. Version 4 waits for its end." in (
         " ".join(printed(value).split())
     )
+
+
+def test_of_a_run_that_was_refused_nothing_is_said_of_rows_and_rules() -> None:
+    """What it prepared is taken back; tables of what was decided on the way stay."""
+    refused = {**status(NOTHING, ALONE), "tables": {"feature_declarations": {"rows": 71, "snapshot": "a"}}}
+    assert printed(refused) == "home has no rows of user_emails: 'mlguide run' reads them, or says why not.\n"
