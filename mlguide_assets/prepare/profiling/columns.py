@@ -19,6 +19,8 @@ from mlguide_assets.prepare.sources.times import read_times
 EXAMPLES = 400
 EXACT_BELOW = 300_000
 """Values are counted exactly in tables of up to so many rows."""
+AT_A_TIME = 20
+"""Columns whose values are counted together."""
 MOST_WRONG = 0.01
 """A column of times may hold so many values that are none."""
 FEW = 50
@@ -108,12 +110,24 @@ def identifier(name: str) -> str:
 def _counts(table: ListedTable, connection: Any) -> dict[str, tuple[int, int]]:
     """Per column: rows with a value, and how many values there are, about or exactly."""
     distinct = "count(DISTINCT {})" if table.rows <= EXACT_BELOW else "approx_count_distinct({})"
-    counts = [
-        f"count({identifier(name)}), {distinct.format(identifier(name)) if _is_simple(type_) else 0}"
-        for name, type_ in table.types.items()
-    ]
-    found = connection.con.execute(f"SELECT {', '.join(counts)} FROM {table.view}").fetchone()
-    return {name: (found[2 * place], found[2 * place + 1]) for place, name in enumerate(table.types)}
+    filled = {name: f"count({identifier(name)})" for name in table.types}
+    values = {
+        name: distinct.format(identifier(name)) if _is_simple(type_) else "0" for name, type_ in table.types.items()
+    }
+    counts, found = (_asked(expressions, table, connection) for expressions in (filled, values))
+    return {name: (counts[name], found[name]) for name in table.types}
+
+
+def _asked(expressions: Mapping[str, str], table: ListedTable, connection: Any) -> dict[str, int]:
+    """A number of each column, asked of some at a time: the values of all columns at once may not fit into memory."""
+    found: dict[str, int] = {}
+    names = list(expressions)
+    for first in range(0, len(names), AT_A_TIME):
+        some = names[first : first + AT_A_TIME]
+        asked = ", ".join(expressions[name] for name in some)
+        row = connection.con.execute(f"SELECT {asked} FROM {table.view}").fetchone()
+        found |= dict(zip(some, row, strict=True))
+    return found
 
 
 def _profile(
@@ -205,9 +219,8 @@ def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection
     ]
     if not likely or table.rows <= EXACT_BELOW:
         return [name for name in likely if columns[name].distinct == table.rows]
-    counts = ", ".join(f"count(DISTINCT {identifier(name)})" for name in likely)
-    found = connection.con.execute(f"SELECT {counts} FROM {table.view}").fetchone()
-    return [name for name, distinct in zip(likely, found, strict=True) if distinct == table.rows]
+    found = _asked({name: f"count(DISTINCT {identifier(name)})" for name in likely}, table, connection)
+    return [name for name in likely if found[name] == table.rows]
 
 
 def as_of(value: Any) -> str:

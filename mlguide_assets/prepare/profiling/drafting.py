@@ -148,7 +148,7 @@ def _content(column: ColumnProfile) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) and abs(value) >= 10_000 else f"{value:.6g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.6g}"
 
 
 def _short(text: str) -> str:

@@ -4,6 +4,7 @@ which events an entity has in its future."""
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.english import counted
@@ -17,11 +18,14 @@ from mlguide_assets.prepare.profiling.candidates import (
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
-from mlguide_assets.prepare.profiling.limits import limits
+from mlguide_assets.prepare.profiling.limits import limits, other_limits
 from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
 from mlguide_assets.prepare.profiling.states import MOST_STATES, state_candidates
+
+MOST_OTHERS = 6
+"""So many numbers that are not called as outcomes are offered, where nothing else can be predicted."""
 
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:
@@ -37,7 +41,10 @@ def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate
             *futures(source, table, tables),
         )
     ]
-    likely = [each for each in found if each.score > 0] or found
+    likely = [each for each in found if each.score > 0]
+    if not likely:
+        others = (candidate for table in events for candidate in other_limits(source, table))
+        likely = [*found, *islice(others, MOST_OTHERS)]
     return sorted(likely, key=lambda each: -each.score)
 
 

@@ -27,26 +27,40 @@ _SMALL_IS_BAD = word_set("rating ratings score scores stars grade grades satisfa
 
 
 def limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
-    """What could be predicted of the numbers of an event, with a limit for each: of those called as outcomes first."""
-    of_dates = parts_of_dates(table.profile).values()
-    for column in table.read:
-        if column.kind not in ("number", "integer") or column.name in {*table.of.values(), *of_dates}:
-            continue
+    """What could be predicted of the numbers of an event that are called as outcomes are, with a limit for each."""
+    for column in _numbers(table):
         named = bool(_LARGE_IS_BAD & set(words(column.name))) or names_outcome(column.name)
         small = bool(_SMALL_IS_BAD & set(words(column.name)))
-        if column.distinct <= (2 if small else FEW if named else FEWEST_NUMBERS):
-            continue
-        limit, number = _limit(source.rows(table.profile.name), column, small=small)
-        if not FEWEST <= number <= MOST * column.filled:
-            continue
-        key, side = ("at_most", "at most") if small else ("at_least", "at least")
-        window, why = window_of(source, table, column)
-        label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
-        evidence = outcome_evidence(column, f"{side} {limit:g}", number)
-        doubt = f"? the limit from which on it costs you; {why.removeprefix('? ')}"
-        likeness = 20 + (5 if column.filled < column.rows else 0) + math.log10(table.rows)
-        score = likeness if named or small else 0
-        yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)
+        if (named or small) and column.distinct > (2 if small else FEW):
+            score = 20 + (5 if column.filled < column.rows else 0) + math.log10(table.rows)
+            yield from _candidate(source, table, column, score, small=small)
+
+
+def other_limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
+    """The same of any number."""
+    of_dates = parts_of_dates(table.profile).values()
+    for column in _numbers(table):
+        if column.distinct > FEWEST_NUMBERS and column.name not in of_dates:
+            yield from _candidate(source, table, column, 0, small=False)
+
+
+def _numbers(table: DraftTable) -> list[ColumnProfile]:
+    return [each for each in table.read if each.kind in ("number", "integer") and each.name not in table.of.values()]
+
+
+def _candidate(
+    source: Source, table: DraftTable, column: ColumnProfile, score: float, *, small: bool
+) -> Iterator[Candidate]:
+    """That a number is beyond a limit, unless too few rows are, or most."""
+    limit, number = _limit(source.rows(table.profile.name), column, small=small)
+    if not FEWEST <= number <= MOST * column.filled:
+        return
+    key, side = ("at_most", "at most") if small else ("at_least", "at least")
+    window, why = window_of(source, table, column)
+    label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
+    evidence = outcome_evidence(column, f"{side} {limit:g}", number)
+    doubt = f"? the limit from which on it costs you; {why.removeprefix('? ')}"
+    yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)
 
 
 def _limit(rows: ibis.Table, column: ColumnProfile, *, small: bool) -> tuple[float, int]:

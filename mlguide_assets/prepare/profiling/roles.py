@@ -53,7 +53,12 @@ class Source:
     timed: dict[str, ibis.Table] = field(default_factory=dict)
 
     def rows(self, table: str) -> ibis.Table:
-        return self.connection.table(self.profiles[table].table.view)
+        return self._rows[table]
+
+    @cached_property
+    def _rows(self) -> dict[str, ibis.Table]:
+        """Of a table of hundreds of columns, to ask for its schema takes longer than most questions about its rows."""
+        return {name: self.connection.table(profile.table.view) for name, profile in self.profiles.items()}
 
     def key(self, table: str) -> str | None:
         return self.histories[table].key if table in self.histories else best_key(self.profiles[table])
