@@ -120,12 +120,14 @@ def _follows(
         rows=followed.count(),
         joined=(followed.end == followed.next).sum(),
         apart=(followed.end <= followed.next).sum(),
+        a_day_apart=(followed.end + ibis.interval(days=1) == followed.next).sum(),
     )
     values = found.to_pyarrow().to_pylist()[0]
-    pairs, joined, apart = (int(values[name] or 0) for name in ("rows", "joined", "apart"))
+    pairs, joined, apart, days = (int(values[name] or 0) for name in ("rows", "joined", "apart", "a_day_apart"))
     stated = _is_called_as_ids(key) and {"valid", "effective"} & {*words(start.name), *words(end.name)}
     overlapping = pairs - apart
-    if not pairs or overlapping > MOST_OVERLAPPING * pairs or (joined < MOSTLY * pairs and not stated):
+    follow = max(joined, days) >= MOSTLY * pairs
+    if not pairs or overlapping > MOST_OVERLAPPING * pairs or not (follow or stated):
         return None
     none = f"no two rows of one {key.name} overlap, in {profile.table.of_rows}"
     few = (
@@ -133,4 +135,9 @@ def _follows(
         f"{key.name}"
     )
     evidence = f"{few if overlapping else none}; {joined:,} of {pairs:,} follow at once"
+    if days > joined:
+        evidence = (
+            f"? {days:,} of {pairs:,} end the day before the next begins: a row holds until before its {end.name}, so "
+            "that day has none; write it a day later"
+        )
     return HistoryOf(key.name, start.name, end.name, evidence)

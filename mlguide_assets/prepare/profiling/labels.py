@@ -19,10 +19,10 @@ from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits, other_limits
-from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_outcome, words
+from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_label, names_outcome, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
-from mlguide_assets.prepare.profiling.states import MOST_STATES, state_candidates
+from mlguide_assets.prepare.profiling.states import MOST_STATES, STATES, state_candidates
 
 MOST_OTHERS = 6
 """So many numbers that are not called as outcomes are offered, where nothing else can be predicted."""
@@ -69,7 +69,9 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
 def _likeness(column: ColumnProfile) -> int:
     """How much a column of two values is like an outcome."""
     if names_outcome(column.name):
-        return 100
+        return 110 if names_label(column.name) else 100
+    if {*STATES, "event"} & set(words(column.name)):
+        return 70
     # What was damaged had something happen to it; what is fragile was so before.
     happened = words(column.name)[-1:] and words(column.name)[-1].endswith("ed")
     return (45 if column.kind == "flag" else 30) + (10 if happened else 0)

@@ -30,10 +30,14 @@ _OUTCOME_WORDS = tuple(
         "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
         "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
         "reject approv renew dnf retain purchased bought paid breach incident survived passed left exited overdue "
-        "damag storn kundig gekundig betrug annul resili impag moros"
+        "damag infect relaps recurrence mortal injur storn kundig gekundig betrug annul resili impag moros"
     )
 )
 """How the names of columns that are worth predicting begin."""
+_LABELS = word_set("y label target outcome")
+"""How those are called that somebody has made to be predicted."""
+_EARLIER = word_set("previous prior prev earlier former")
+"""Words of what had become of something before, such as `previous_cancellations`."""
 
 _PLAIN_IDS = word_set("id ids uuid guid key pk fk sk")
 _IDS = _PLAIN_IDS | word_set("upc ean isbn imei iban vin serial")
@@ -203,8 +207,14 @@ def is_person(name: str) -> bool:
 def names_outcome(name: str) -> bool:
     """Whether a column or an event is called as outcomes are.
 
-    >>> [names_outcome(name) for name in ("defaulted", "no_show", "y", "year", "cancellation", "order")]
+    >>> [names_outcome(name) for name in ("defaulted", "no_show", "y", "year", "cancellation", "previous_cancellation")]
     [True, True, True, False, True, False]
     """
     parts = words(name)
-    return "y" in parts or any(part.startswith(_OUTCOME_WORDS) for part in (*parts, "".join(parts)))
+    outcome = names_label(name) or any(part.startswith(_OUTCOME_WORDS) for part in (*parts, "".join(parts)))
+    return outcome and not _EARLIER & set(parts)
+
+
+def names_label(name: str) -> bool:
+    """Whether a column is called as those are that somebody has made to be predicted: `y`, `target`."""
+    return bool(_LABELS & set(words(name)))

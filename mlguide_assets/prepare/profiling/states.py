@@ -13,7 +13,8 @@ from mlguide_assets.prepare.profiling.roles import Source
 
 MOST_STATES = 12
 """A column with more values says what a thing is like, not what became of it."""
-_STATES = word_set("status result effect severity disposition resolution verdict decision reaction")
+STATES = word_set("status result effect severity disposition resolution verdict decision reaction")
+"""What columns are called whose values say what became of something."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def states(table: DraftTable) -> Iterator[State]:
         if not few or not rarer or column.name in table.of.values():
             continue
         outcomes = [each for each in rarer if names_outcome(each[0])]
-        named = names_outcome(column.name) or bool(_STATES & set(words(column.name)))
+        named = names_outcome(column.name) or bool(STATES & set(words(column.name)))
         yield State(column, *(outcomes or rarer)[0], 25 * named + 15 * bool(outcomes))
 
 
@@ -54,6 +55,7 @@ def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
         others = [other for other, _ in column.values if other != value]
         label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
         evidence = outcome_evidence(column, repr(value), state.rows)
-        doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {why}"
+        final = why.removeprefix("? ").capitalize()
+        doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {final}"
         score = state.likeness + math.log10(table.rows) if state.likeness else 0
         yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)

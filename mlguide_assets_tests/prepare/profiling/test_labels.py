@@ -18,7 +18,17 @@ from mlguide_assets_tests.prepare.profiling.drafts import (
 )
 
 
-@pytest.mark.parametrize(("other", "outcome"), [("fragile", "damaged"), ("gift", "no_show"), ("heavy", "insured")])
+@pytest.mark.parametrize(
+    ("other", "outcome"),
+    [
+        ("fragile", "damaged"),
+        ("gift", "no_show"),
+        ("heavy", "insured"),
+        ("male", "event"),
+        ("previous_default", "relapse"),
+        ("defaulted", "y"),
+    ],
+)
 def test_what_happened_to_a_thing_is_predicted_before_what_it_is(
     other: str, outcome: str, duck: Any, tmp_path: Path
 ) -> None:

@@ -105,6 +105,16 @@ def test_rows_that_follow_each_other_are_a_history(duck: Any, tmp_path: Path) ->
     assert "static" not in tables["customer_plans"]
 
 
+def test_rows_that_end_the_day_before_the_next_are_a_history_with_a_gap(duck: Any, tmp_path: Path) -> None:
+    plans = (
+        "SELECT i // 3 AS customer_id, 'plan ' || i % 4 AS plan, DATE '2023-01-01' + (i % 3 * 100)::INT AS start_date, "
+        "DATE '2023-01-01' + ((i % 3 + 1) * 100 - 1)::INT AS end_date FROM range(120) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "shop", customer_plans=plans, orders=ORDERS), duck, tmp_path)
+    assert yaml.safe_load(text)["tables"]["customer_plans"]["history"] == {"from": "start_date", "to": "end_date"}
+    assert "? 80 of 80 end the day before the next begins" in text
+
+
 @pytest.mark.parametrize(("overlapping", "is_history"), [(1, True), (20, False)])
 def test_a_few_rows_that_overlap_are_mistakes_of_a_history(
     overlapping: int, is_history: bool, duck: Any, tmp_path: Path
