@@ -188,7 +188,7 @@ def _role(source: Source, name: str) -> Role:
     if key and referred:
         if _is_code(profile):
             return "code"
-        about_person = any(is_person(noun_of_id(each.column) or noun_of_table(each.target)) for each in own)
+        about_person = any(map(_is_of_person, own))
         about_person = about_person or any(map(is_person, source.ids_alone[name].values()))
         return "event" if time and about_person and not is_person(noun_of_table(name)) else "entity"
     if time is not None and (alone or key):
@@ -216,13 +216,18 @@ def lends_its_time(source: Source, reference: Reference) -> bool:
         return False
     if reference.column in profile.unique:
         return True
-    if is_person(noun_of_id(reference.column) or noun_of_table(reference.target)):
+    if _is_of_person(reference):
         return False
     rows = source.rows(reference.table)
     return all(
         _is_one_per_id(rows, reference.column, part, profile.columns[reference.column].distinct)
         for part in parts_of_dates(profile).values()
     )
+
+
+def _is_of_person(reference: Reference) -> bool:
+    """Whether a column, such as `customer_id`, `cust_no` or `buyer`, holds ids of somebody."""
+    return is_person(noun_of_id(reference.column)) or is_person(noun_of_table(reference.target))
 
 
 def _is_one_per_id(rows: ibis.Table, ids: str, column: str, number: int) -> bool:

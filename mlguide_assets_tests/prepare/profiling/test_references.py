@@ -230,6 +230,18 @@ def test_a_number_of_a_short_name_refers_to_what_it_may_be_short_for(
     assert evidence in text
 
 
+@pytest.mark.parametrize("column", ["customer_id", "cust_no"])
+def test_orders_with_lines_are_events_of_a_person_whatever_its_id_is_called(
+    column: str, duck: Any, tmp_path: Path
+) -> None:
+    orders = ORDERS.replace("AS customer_id", f"AS {column}, i % 7 = 0 AS returned")
+    lines = "SELECT i // 2 AS order_id, i % 2 AS line_no, i % 5 AS quantity FROM range(1200) t(i)"
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders, order_lines=lines)
+    tables = drafted(source, duck, tmp_path)["tables"]
+    assert tables["orders"]["event"] == "order"
+    assert tables["order_lines"]["at"] == "order_header.ordered_at"
+
+
 def test_numbers_are_ids_where_they_are_of_a_thing(duck: Any, tmp_path: Path) -> None:
     orders = ORDERS.replace("AS customer_id", "AS Kundennr, i % 35 AS house_no")
     of = drafted(write_tables(tmp_path / "shop", orders=orders), duck, tmp_path)["tables"]["orders"]["of"]
