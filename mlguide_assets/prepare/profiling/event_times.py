@@ -99,6 +99,15 @@ def _fits(column: ColumnProfile) -> int:
     return 2 * bool(_HAPPENED & parts) - 2 * bool(_LATER & parts) + (len(parts) == 1) + bool(_BEGAN & parts)
 
 
+def comes_later(name: str) -> bool:
+    """Whether a column is called as what is known only some time after the event: when it was delivered, its status.
+
+    >>> comes_later("shipped_date"), comes_later("order_status"), comes_later("ordered_at")
+    (True, True, False)
+    """
+    return bool({*_LATER, "status"} & set(words(name)))
+
+
 def when_it_began(profile: TableProfile) -> ColumnProfile | None:
     """The time from which on an entity exists, by its name."""
     likely = [

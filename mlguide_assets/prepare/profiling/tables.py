@@ -14,6 +14,7 @@ from mlguide_assets.prepare.profiling.drafting import (
     share_of,
 )
 from mlguide_assets.prepare.profiling.event_times import (
+    comes_later,
     when_it_began,
     when_it_happened,
     when_it_was_written,
@@ -160,7 +161,7 @@ def _header(source: Source, name: str) -> DraftTable:
     columns, _ = columns_of(profile, {key: "", at.name: ""}, ids)
     if any(each.column in source.profiles[each.table].unique for each in source.to(name)):
         lines.append(Line("static", True, "? if all that is read of it was known when it happened"))
-        columns = [line for line in columns if not names_outcome(line.key)]
+        columns = [line for line in columns if not (names_outcome(line.key) or comes_later(line.key))]
     else:
         columns = [line for line in columns if line.key in (file_name(key), file_name(at.name))]
     return DraftTable(f"{source.names[name]}_{HEADER}", profile, "entity", noun, tuple(lines), tuple(columns), at=at)

@@ -34,7 +34,7 @@ def write_draft(draft: Draft, *, name: str, source: dict[str, Any], file: str, r
         f"name: {name}",
         _line("", Line("statement", _statement(best), "? what goes wrong, and what it costs")),
         _line("", Line("hypothesis", "The past predicts which.", "? why it goes wrong")),
-        _line("", Line("owner", "team:data", "?")),
+        _line("", Line("owner", "team:data", "? who answers for it: team:NAME or an email address")),
         _line("", Line("history_start", draft.first.date(), f"the first event; the last is of {draft.last:%Y-%m-%d}")),
         _line("", Line("source", source, remark)),
         "",

@@ -55,7 +55,8 @@ def test_an_event_that_is_an_outcome_is_predicted_of_who_is_active(duck: Any, tm
 def test_an_outcome_without_a_time_has_that_of_what_it_is_the_outcome_of(of: str, duck: Any, tmp_path: Path) -> None:
     source = write_tables(
         tmp_path / "bank",
-        applications=f"SELECT i AS application_id{of}, {DAYS} AS applied_at, i * 7 % 90 AS amount FROM range(400) t(i)",
+        applications=f"SELECT i AS application_id{of}, {DAYS} AS applied_at, i * 7 % 90 AS amount, "
+        f"{DAYS} + INTERVAL 9 DAY AS closed_at, ['open', 'paid', 'lost'][1 + i % 3] AS status FROM range(400) t(i)",
         outcomes="SELECT i AS application_id, i % 5 = 0 AS defaulted FROM range(400) t(i)",
     )
     text = draft_text(source, duck, tmp_path)
@@ -63,7 +64,9 @@ def test_an_outcome_without_a_time_has_that_of_what_it_is_the_outcome_of(of: str
     noun = "application_header" if of else "application"
     assert file["tables"]["outcomes"]["at"] == f"{noun}.applied_at"
     assert file["tables"]["outcomes"]["of"] == {noun: "application_id"}
-    assert file["tables"][f"{noun}s" if not of else "applications_header"]["columns"]["amount"] == "number"
+    columns = file["tables"][f"{noun}s" if not of else "applications_header"]["columns"]
+    assert columns["amount"] == "number"
+    assert ("status" in columns, "closed_at" in columns) == ((False, False) if of else (True, True))
     assert file["predict"] == {
         "each": "outcome", "label": {"column": "defaulted", "positive": "true", "negative": "false", "window": "7d"}
     }  # fmt: skip
