@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
-from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind
+from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind, shortened
 from mlguide_assets.prepare.profiling.listing import ListedTable
 from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, number_reader
 from mlguide_assets.prepare.sources.times import read_times
@@ -181,15 +181,22 @@ def _confirmed(rows: ibis.Table, name: str, guess: Guess) -> Guess:
     best = min(checked, key=lambda each: each.wrong)
     if best.kind == "time" and best.wrong <= MOST_WRONG * int(rows[name].count().execute()):
         return best.but(doubt="")
-    return Guess("text", remark=guess.fallback or "text", usable=False)
+    texts = _wrong_texts(rows[name], best).as_table()
+    wrong = texts.filter(texts.wrong.notnull()).order_by("wrong").limit(1).to_pyarrow().to_pylist()
+    example = f", such as {shortened(wrong[0]['wrong'])!r}" if guess.fallback and wrong else ""
+    return Guess("text", remark=(guess.fallback or "text") + example, usable=False)
 
 
 def _wrong(rows: ibis.Table, name: str, guess: Guess) -> int:
     """How many values do not read as the guess says."""
-    column = rows[name]
+    return int(rows.aggregate(wrong=_wrong_texts(rows[name], guess).count()).to_pyarrow()["wrong"][0].as_py() or 0)
+
+
+def _wrong_texts(column: ibis.Column, guess: Guess) -> ibis.Column:
+    """The values that do not read as the guess says, as text; null for all others."""
     text = column if column.type().is_string() else column.cast("string")
-    wrong = (text.notnull() & ~text.isin(MORE_NULL_WORDS) & _value(column, guess).isnull()).sum()
-    return int(rows.aggregate(wrong=wrong).to_pyarrow()["wrong"][0].as_py() or 0)
+    is_wrong = text.notnull() & ~text.isin(MORE_NULL_WORDS) & _value(column, guess).isnull()
+    return ibis.ifelse(is_wrong, text, ibis.null("string")).name("wrong")
 
 
 def _bounds(rows: ibis.Table, name: str, guess: Guess) -> tuple[Any, Any]:

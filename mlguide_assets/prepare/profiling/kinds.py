@@ -15,6 +15,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(r"0\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+|\d+)(,\d+)?")
 _THOUSANDS_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3})*")
+_SIGN = "[%‰€$£¥₹]|EUR|USD|GBP|CHF"
+_SIGNED = re.compile(
+    rf"\(?[+-]?\s*({_SIGN})?\s*(\d{{1,3}}([., '\u2019\u00a0\u202f]\d{{3}})+|\d+)([.,]\d+)?\s*({_SIGN})?\s*-?\)?"
+)
+_PERIOD = re.compile(r"(19|20)\d\d[-/ ]?([MQW]\d{1,2}|(?<=[-/ ])\d\d)|[A-Z][a-z]{2,8}[- ](19|20)\d\d")
 _YEAR_FIRST = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?")
 _OFFSET = re.compile(r"\d{4}.*:\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
@@ -74,7 +79,7 @@ def guess_kind(name: str, type_: Any, examples: list[str], distinct: int, filled
         return Guess("text", remark=f"holds {str(type_).split('<')[0]} values, which are not read", usable=False)
     guess = _of_type(name, type_, examples, distinct, filled)
     if distinct <= 1 and guess.kind != "time" and guess.usable:
-        return Guess("category", remark=f"{_short(examples[0])!r} in every row" if examples else "", usable=False)
+        return Guess("category", remark=f"no value but {shortened(examples[0])!r}" if examples else "", usable=False)
     return guess
 
 
@@ -138,7 +143,7 @@ def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Gue
 def _of_commas(given: list[str]) -> Guess:
     """Numbers as in `1.234,56`; where each could as well be one with commas between thousands, none is guessed."""
     if all(_THOUSANDS_COMMA.fullmatch(text) for text in given):
-        first = _short(next(text for text in given if "," in text))
+        first = shortened(next(text for text in given if "," in text))
         return Guess("text", remark=f"{first!r} may be a fraction or thousands: format: {DECIMAL_COMMA}?", usable=False)
     return Guess("number", format=DECIMAL_COMMA, confirm=True, fallback="mostly numbers with a decimal comma")
 
@@ -160,6 +165,10 @@ def _of_digits(name: str, given: list[str], distinct: int, filled: int) -> Guess
 def _of_words(name: str, given: list[str], distinct: int, filled: int) -> Guess:
     if names_ids(name, distinct, filled):
         return Guess("id")
+    if all(_PERIOD.fullmatch(text) for text in given):
+        return Guess("text", remark=f"{shortened(given[0])!r} is no day", usable=False)
+    if distinct > FEWEST_IDS and (remark := _why_no_numbers(given)):
+        return Guess("text", remark=remark, usable=False)
     longest = sum(len(text.split()) for text in given) / len(given)
     if distinct > MOST_CATEGORIES // 20 and all(_IDENTIFIER.fullmatch(text) for text in given):
         return Guess("id", remark="values look like ids")
@@ -167,6 +176,19 @@ def _of_words(name: str, given: list[str], distinct: int, filled: int) -> Guess:
     if few and longest <= MOST_WORDS:
         return Guess("category")
     return Guess("text", remark="free text" if longest > MOST_WORDS else "text", usable=False)
+
+
+def _why_no_numbers(given: list[str]) -> str:
+    """Why texts that are meant as numbers do not read as such; '' where they are not meant so.
+
+    Codes, such as those of diagnoses, are also mostly numbers, but more than one of them has letters.
+    """
+    odd = [text for text in given if not _NUMBER.fullmatch(text)]
+    if len(odd) == 1 and len(given) > 1:
+        return f"numbers, and {shortened(odd[0])!r}: leave that empty"
+    if all(_SIGNED.fullmatch(text) for text in given):
+        return f"numbers, but {shortened(odd[0])!r} is more than digits and a point: write the number alone"
+    return ""
 
 
 def names_ids(name: str, distinct: int, filled: int) -> bool:
@@ -192,7 +214,7 @@ def _in_a_format(given: list[str]) -> Guess | None:
     guesses = [Guess("time", format=format, confirm=True, fallback="text, mostly dates") for format in fitting]
     first, others = guesses[0], guesses[1:]
     if others:
-        first = first.but(doubt=f"or {fitting[1]!r}: {_short(given[0])!r} reads either way, and so do all values")
+        first = first.but(doubt=f"or {fitting[1]!r}: {shortened(given[0])!r} reads either way, and so do all values")
     return first.but(otherwise=tuple(others), zoned="%z" in fitting[0])
 
 
@@ -217,7 +239,7 @@ def _as_epoch(name: str, examples: list[str]) -> Guess | None:
     return None
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
     """A text for a comment: one line, and not long."""
     flat = " ".join(text.split())
     return flat if len(flat) <= 40 else flat[:37] + "..."

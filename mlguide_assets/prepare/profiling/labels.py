@@ -130,7 +130,7 @@ def _nobody(table: DraftTable, nouns: list[str]) -> str:
 
 def _no_column(table: DraftTable) -> str:
     columns = [column for column in table.profile.columns.values() if column.values and not column.is_time]
-    always = [f"{each.name} is {each.values[0][0]!r} in every row" for each in columns if each.distinct == 1]
+    always = [f"{each.name} has no value but {each.values[0][0]!r}" for each in columns if each.distinct == 1]
     seldom = [
         f"{each.name} is {each.values[1][0]!r} in {each.values[1][1]} of {counted(each.filled, 'row')}"
         for each in columns

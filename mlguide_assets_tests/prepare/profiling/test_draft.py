@@ -1,5 +1,6 @@
 """Tables of many shapes, and what a drafted problem file says of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,25 @@ def test_numbers_with_a_decimal_comma_are_drafted_as_such_unless_they_can_be_tho
     assert columns["betrag"] == {"kind": "number", "format": "decimal_comma"}
     assert "punkte" not in columns
     assert "may be a fraction or thousands: format: decimal_comma?" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("format('${:,.2f}', i * 11.5)", "is more than digits and a point: write the number alone"),
+        ("format('{:,.2f}', i * 11.5)", "is more than digits and a point: write the number alone"),
+        ("format('{:.1f}%', i / 7)", "is more than digits and a point: write the number alone"),
+        ("format('{}-{:02d}', 2020 + i % 5, 1 + i % 12)", "is no day"),
+        ("format('2024-W{:02d}', 1 + i % 52)", "is no day"),
+        ("CASE WHEN i % 9 = 0 THEN 'x' END", "no value but 'x'"),
+        ("CASE WHEN i % 9 = 0 THEN '?' ELSE (i % 300 / 7)::VARCHAR END", "numbers, and '?': leave that empty"),
+    ],
+)
+def test_values_that_are_not_read_are_named_with_the_reason(value: str, said: str, duck: Any, tmp_path: Path) -> None:
+    orders = ORDERS.replace("i % 90 + 0.5 AS amount", f"{value} AS odd")
+    text = draft_text(write_tables(tmp_path / "shop", "csv", customers=CUSTOMERS, orders=orders), duck, tmp_path)
+    assert re.search(rf"# not read: odd \(.*{re.escape(said)}", text)
+    assert "odd:" not in text
 
 
 def test_what_cannot_be_read_does_not_keep_the_rest_from_being_read(duck: Any, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def write_the_future(folder: Path) -> None:
         ),
         (
             write_one_outcome,
-            r"\(orders: late is 'no' in every row, and no table lists the shop ids\): add rows with both",
+            r"\(orders: late has no value but 'no', and no table lists the shop ids\): add rows with both",
         ),
         (write_a_short_time, r"\(orders: late is 'true' in 1 of 200 rows, and it goes on for 8 days, not for 14\)"),
         (write_a_snapshot, r"\(customers: all its rows are of 2024-06-30, and a model is tested on later ones"),
