@@ -158,9 +158,18 @@ def _print_decision_quality(evaluation: dict[str, Any], decisions: str, console:
     rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of positives)" if lift is not None else ""
     console.print(
         f"At the cost-optimal threshold it acts on {found['withheld_share']['value']:.1%} of the {decisions}{rich}; "
-        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions}, in the unit of costs, against "
-        f"acting on {_without_model(found)}."
+        f"{_savings(found['savings_per_1000'], decisions, _without_model(found))}."
     )
+
+
+def _savings(saved: dict[str, float | None], decisions: str, without: str) -> str:
+    """What acting by the model saves against a policy without one, or costs more."""
+    value, low, high = (saved[bound] for bound in ("value", "low", "high"))
+    unit = f"per 1,000 {decisions}, in the unit of costs,"
+    if value is None or value >= 0:
+        return f"that saves {_figure(saved, 1)} {unit} against acting on {without}"
+    lost = {"value": -value, "low": None if high is None else -high, "high": None if low is None else -low}
+    return f"that costs {_figure(lost, 1)} {unit} more than acting on {without}"
 
 
 def _without_model(found: dict[str, Any]) -> str:
@@ -174,7 +183,10 @@ def _figure(estimate: dict[str, float | None], digits: int) -> str:
     """A value, with its interval where there is one."""
     value, low, high = (estimate[bound] for bound in ("value", "low", "high"))
     shown = "–" if value is None else f"{value:.{digits}f}"
-    return shown if low is None or high is None else f"{shown} ({low:.{digits}f}–{high:.{digits}f})"
+    if low is None or high is None:
+        return shown
+    between = " to " if low < 0 else "–"
+    return f"{shown} ({low:.{digits}f}{between}{high:.{digits}f})"
 
 
 def _above_chance(metrics: dict[str, dict[str, float]]) -> float:
