@@ -19,7 +19,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_csv, read_parquet
 from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv, refuse_equal_names
 from mlguide_assets.prepare.sources.fetching import download_table
-from mlguide_assets.prepare.sources.finding import FoundTable, find_table
+from mlguide_assets.prepare.sources.finding import COMPRESSED, FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
 
 
@@ -139,7 +139,17 @@ def _check_lines(parts: list[_CsvPart], connection: Any) -> None:
         except duckdb.IOException:
             raise
         except duckdb.Error as error:
-            raise InputError(f"{part.given} cannot be read as CSV: {_csv_fault(str(error), part.header)}.") from error
+            fault = _csv_fault(str(error), part.header)
+            raise InputError(f"{part.given} cannot be read as CSV: {fault}{_on_returns(part)}.") from error
+
+
+def _on_returns(part: _CsvPart) -> str:
+    """What to do where carriage returns alone end some lines of a file: they may have been part of a value."""
+    if part.path == part.given or part.given.name.lower().endswith(COMPRESSED):
+        return ""
+    return (
+        "; some of its lines end with a carriage return alone: quote the values that hold one, or write a space there"
+    )
 
 
 def _csv_fault(text: str, header: Header) -> str:

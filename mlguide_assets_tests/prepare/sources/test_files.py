@@ -368,6 +368,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         rewrite("user_emails", lambda text: "Export\n" + text),
         ("starts with 'Export'", "line 2 looks like the header"),
     ),
+    "a carriage return within a value": (
+        rewrite("user_emails", lambda text: text.replace("\n", "\n1,2\r", 1)),
+        ("line 2 has 2 values", "carriage return alone: quote the values that hold one"),
+    ),
     "a web page": (rewrite("user_emails", lambda _: "<html>\nSign in\n</html>"), ("starts with '<html>'", "a header")),
     "missing column": (
         rewrite("user_emails", lambda text: "\n".join(line.rsplit(",", 1)[0] for line in text.splitlines())),
