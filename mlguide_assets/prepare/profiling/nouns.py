@@ -30,7 +30,7 @@ _OUTCOME_WORDS = tuple(
         "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
         "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
         "reject approv renew dnf retain purchased bought paid breach incident survived passed left exited overdue "
-        "damag infect relaps recurrence mortal injur storn kundig gekundig betrug annul resili impag moros"
+        "damag positiv infect relaps recurrence mortal injur storn kundig gekundig betrug annul resili impag moros"
     )
 )
 """How the names of columns that are worth predicting begin."""

@@ -161,6 +161,11 @@ def look_at(listing: Listing, connection: Any) -> Source:
     rows = {name: connection.table(profile.table.view) for name, profile in profiles.items()}
     histories = {name: found for name in profiles if (found := find_history(profiles[name], rows[name]))}
     references = find_references(profiles, connection, {name: each.key for name, each in histories.items()})
+    asked = {each.target for each in references}
+    if not asked >= histories.keys():
+        # Spans of somebody to which nothing refers, such as those of patients under a treatment, are events themselves.
+        histories = {name: each for name, each in histories.items() if name in asked}
+        references = find_references(profiles, connection, {name: each.key for name, each in histories.items()})
     return Source(profiles, connection, histories, references)
 
 

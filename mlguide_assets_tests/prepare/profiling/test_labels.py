@@ -325,6 +325,13 @@ def test_one_of_several_values_can_be_the_outcome(duck: Any, tmp_path: Path) -> 
     assert found.positives > 0
 
 
+def test_what_a_test_found_comes_before_how_it_was_made(duck: Any, tmp_path: Path) -> None:
+    found = "['negative', 'negative', 'positive', 'negative', 'invalid'][1 + i % 5] AS result, i % 2 = 0 AS drive_thru"
+    tests = f"SELECT i AS test_no, i % 700 AS subject_id, {DAYS} AS tested_on, {found} FROM range(900) t(i)"
+    label = drafted(write_tables(tmp_path / "lab", tests=tests), duck, tmp_path)["predict"]["label"]
+    assert (label["column"], label["positive"], label["negative"]) == ("result", "positive", ["negative", "invalid"])
+
+
 def test_a_column_that_is_not_called_as_outcomes_are_comes_last(duck: Any, tmp_path: Path) -> None:
     """Better a draft to correct than none: nobody comes again, and no column has two values."""
     pizzas = f"SELECT i AS pizza_id, {DAYS} AS ordered_at, ['S', 'M', 'M', 'L'][1 + i % 4] AS size FROM range(600) t(i)"

@@ -105,6 +105,17 @@ def test_rows_that_follow_each_other_are_a_history(duck: Any, tmp_path: Path) ->
     assert "static" not in tables["customer_plans"]
 
 
+def test_spans_to_which_nothing_refers_are_events(duck: Any, tmp_path: Path) -> None:
+    from_date = "DATE '2023-01-01' + (i % 3 * 100 + i // 9)::INT"
+    spans = (
+        f"SELECT i // 3 AS patient_id, i % 2 AS treated, i % 7 = 0 AS event, {from_date} AS from_date, "
+        f"{from_date} + 100 AS to_date FROM range(900) t(i)"
+    )
+    file = drafted(write_tables(tmp_path / "clinic", spans=spans), duck, tmp_path)
+    assert (file["tables"]["spans"]["at"], file["tables"]["spans"]["of"]) == ("from_date", {"patient": "patient_id"})
+    assert file["predict"]["label"]["column"] == "event"
+
+
 def test_rows_that_end_the_day_before_the_next_are_a_history_with_a_gap(duck: Any, tmp_path: Path) -> None:
     plans = (
         "SELECT i // 3 AS customer_id, 'plan ' || i % 4 AS plan, DATE '2023-01-01' + (i % 3 * 100)::INT AS start_date, "
