@@ -214,7 +214,10 @@ def write_the_future(folder: Path) -> None:
     [
         (write_nothing, r"has no CSV or Parquet files.* \(it has notes.txt\)"),
         (write_only_bad, "No table of the source can be used: a, b, c, d: it has no rows; e: .*"),
-        (write_no_times, "No table of the source can be read as events"),
+        (
+            write_no_times,
+            "No table of the source can be read as events.*: add such a table, or to one of these the time",
+        ),
         (
             write_no_outcome,
             r"predicted from these tables \(visits: no column has 2 to 12 values, and it goes on for 0 days",
