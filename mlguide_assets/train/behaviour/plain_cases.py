@@ -112,8 +112,9 @@ def _missing_values_are_survived(
     """Where little or nothing is known of a decision, its score stays in reach of the base rate.
 
     Categories may always bring a value that training never saw. A column of an entity, but not of a candidate, may be
-    missing where the sample has it missing: of one that is always there the model could not learn what its absence
-    means, and a null in it is for the contract to refuse.
+    missing where the sample has it missing. Of a number that is always there the model could not learn what its absence
+    means: its median stands in for it (`models.encoding`). So one of which nothing is known is like the usual decision,
+    which may be far below the base rate where outcomes are rare, and must not be farther.
     """
     features = features_of(problem)
     lasting = [each.name for each in features if each.origin == "column" and each.noun in problem.decision.stored]
@@ -122,12 +123,15 @@ def _missing_values_are_survived(
     nothing = dict.fromkeys(feature.name for feature in features)
     before, after = scores_of(model, sample), scores_of(model, overwritten(sample, unseen | dict.fromkeys(optional)))
     empty = float(scores_of(model, overwritten(sample.slice(0, 1), nothing))[0])
-    factor = max(_factor(float(after.mean()), base_rate), _factor(empty, base_rate))
+    usual = float(np.median(before))
+    nearest = min(max(empty, min(usual, base_rate)), base_rate)
+    factor = max(_factor(float(after.mean()), base_rate), _factor(empty, nearest))
     passed = factor <= MAX_FACTOR_MISSING
     message = (
         f"Scores must stay within a factor of {MAX_FACTOR_MISSING:g} of the base rate, {base_rate:.2%}; with unseen "
         f"categories{' and without ' + ', '.join(optional) if optional else ''} {len(after):,} "
-        f"{problem.decision.plural} average {after.mean():.2%}, and one of which nothing is known scores {empty:.2%}."
+        f"{problem.decision.plural} average {after.mean():.2%}, and one of which nothing is known scores {empty:.2%} "
+        f"(half of all score {usual:.2%} or less)."
     )
     furthest = np.array([_factor(score, base_rate) for score in after.tolist()])
     example = (

@@ -1,8 +1,9 @@
 """From feature columns to the numbers a model takes. Learned on the training rows, stored with the model.
 
-Numbers pass as they are, missing ones as NaN. A category becomes its position in the list of values
-that training saw; one that it never saw is missing. Of a category with more than `MOST_VALUES` values the most frequent
-of the training rows keep a position, and all others, also those never seen, share one.
+Numbers pass as they are, missing ones as NaN. Where training never lacked a number, no model could learn what its
+absence means, and trees would send it to either side: its median stands in for it. A category becomes its position in
+the list of values that training saw; one that it never saw is missing. Of a category with more than `MOST_VALUES`
+values the most frequent of the training rows keep a position, and all others, also those never seen, share one.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -29,12 +30,14 @@ MOST_VALUES = 100
 class EncodedFeature:
     """One column of the matrix; `categories` is None for a number.
 
-    `others`: whether any other value has the position after the last category; else it is missing.
+    `others`: whether any other value has the position after the last category; else it is missing. `usual`: what stands
+    in for a missing number; None where missing numbers stay so.
     """
 
     name: str
     categories: tuple[str, ...] | None = None
     others: bool = False
+    usual: float | None = None
 
     @property
     def positions(self) -> int:
@@ -55,7 +58,7 @@ class Encoding:
             tuple(
                 _category(feature.name, rows[feature.name])
                 if feature.kind == "category"
-                else EncodedFeature(feature.name)
+                else EncodedFeature(feature.name, usual=_usual(rows[feature.name]))
                 for feature in features
                 if feature.for_models
             )
@@ -75,7 +78,7 @@ class Encoding:
         return ["c" if feature.categories is not None else "q" for feature in self.features]
 
     def matrix(self, rows: pa.Table) -> Matrix:
-        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen.
+        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen, but for `usual` numbers.
 
         What is too large for a model is the largest that it takes (`single_precision`), in training and in answers.
 
@@ -86,9 +89,10 @@ class Encoding:
         encoded = np.empty((rows.num_rows, len(self.features)), dtype=np.float32)
         for position, feature in enumerate(self.features):
             column = rows[feature.name]
-            encoded[:, position] = single_precision(
-                floats(column if feature.categories is None else _positions(feature, column))
-            )
+            numbers = single_precision(floats(column if feature.categories is None else _positions(feature, column)))
+            if feature.usual is not None:
+                np.copyto(numbers, feature.usual, where=np.isnan(numbers))
+            encoded[:, position] = numbers
         return encoded
 
     def matrix_of_values(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
@@ -106,7 +110,12 @@ class Encoding:
                 other = len(codes) if feature.others else None
                 values = [None if value is None else codes.get(value, other) for value in values]
             numbers[:, position] = np.array(values, dtype=np.float64)
-        return single_precision(numbers)
+        return single_precision(np.where(np.isnan(numbers), self._usual, numbers))
+
+    @cached_property
+    def _usual(self) -> npt.NDArray[np.float64]:
+        """What stands in for a missing number, feature by feature; NaN where nothing does."""
+        return np.array([np.nan if feature.usual is None else feature.usual for feature in self.features])
 
     @cached_property
     def _codes(self) -> list[dict[str, int] | None]:
@@ -126,7 +135,9 @@ class Encoding:
 
     def to_json(self) -> list[dict[str, Any]]:
         return [
-            {"name": feature.name, "categories": feature.categories} | ({"others": True} if feature.others else {})
+            {"name": feature.name, "categories": feature.categories}
+            | ({"others": True} if feature.others else {})
+            | ({"usual": feature.usual} if feature.usual is not None else {})
             for feature in self.features
         ]
 
@@ -138,10 +149,18 @@ class Encoding:
                     item["name"],
                     None if item["categories"] is None else tuple(item["categories"]),
                     item.get("others", False),
+                    item.get("usual"),
                 )
                 for item in stored
             )
         )
+
+
+def _usual(column: pa.ChunkedArray) -> float | None:
+    """The median of a number that is never missing, one that occurs; else None."""
+    numbers = single_precision(floats(column))
+    middle = (len(numbers) - 1) // 2
+    return float(np.partition(numbers, middle)[middle]) if len(numbers) and not np.isnan(numbers).any() else None
 
 
 def _category(name: str, column: pa.ChunkedArray) -> EncodedFeature:

@@ -1,6 +1,7 @@
 """From columns to numbers: what training saw has a number, everything else is missing."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +57,19 @@ def test_what_is_too_large_for_a_model_is_the_largest_that_it_takes_in_training_
     matrix = ENCODING.matrix(rows)
     np.testing.assert_array_equal(matrix[:, 2], np.array([1e30, -1e30, 1e30, 1e30, 1e19], dtype=np.float32))
     np.testing.assert_array_equal(ENCODING.matrix_of_values(rows.to_pydict()), matrix)
+
+
+def test_a_number_that_training_never_lacked_is_its_median_where_it_is_missing() -> None:
+    """Trees would send it to either side: one of which nothing was known scored as the largest amounts do."""
+    rows = pa.table({"theme": ["art"] * 4, "age": [30, 70, 40, 60], "rate": [0.1, None, 0.3, 0.2]})
+    encoding = Encoding.fit(rows, FEATURES)
+    assert Encoding.from_json(json.loads(json.dumps(encoding.to_json()))) == encoding
+    nothing: dict[str, list[Any]] = {"theme": [None, "art"], "age": [None, 20], "rate": [None, 0.5]}
+    types = {"theme": pa.string(), "age": pa.int64(), "rate": pa.float64()}
+    expected = np.array([[np.nan, 40, np.nan], [0, 20, 0.5]], dtype=np.float32)
+    table = pa.table({name: pa.array(values, types[name]) for name, values in nothing.items()})
+    np.testing.assert_array_equal(encoding.matrix(table), expected)
+    np.testing.assert_array_equal(encoding.matrix_of_values(nothing), expected)
 
 
 def test_columns_in_several_chunks_are_encoded_like_one() -> None:
