@@ -39,9 +39,8 @@ def champion_rollback(workspace: Workspace, champion_watch: Any) -> dg.Materiali
     home, problem = workspace.home, workspace.problem
     installed = finish_installation(home, workspace.lake, problem)
     watch = Watch.from_table(champion_watch.to_pyarrow())
-    rolled_back = roll_back_if_worse(watch, home, problem) is not None
-    version = str(watch.before) if rolled_back else "none"
-    return dg.MaterializeResult(metadata={"rolled_back_to": version, "installed": installed or "none"})
+    version = roll_back_if_worse(watch, home, problem)
+    return dg.MaterializeResult(metadata={"rolled_back_to": version or "none", "installed": installed or "none"})
 
 
 @dg.asset(

@@ -14,14 +14,17 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle, pointed_version, set_champion
-from mlguide_assets.deploy.gate import override
+from mlguide_assets.deploy.gate import override, promotion
 from mlguide_assets.deploy.gate.history import decisions, record
 from mlguide_assets.deploy.gate.override import rollback
+from mlguide_assets.deploy.registry.registry import LostVersionError
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.performance.champion_watch import LIMIT, Watch, compare, watch_champion
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain import rollback as acting
+from mlguide_assets.retrain.incidents import rollback_alert
 from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
-from mlguide_assets.retrain.ticks import ticks_of
+from mlguide_assets.retrain.ticks import TickLog, ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.models.models import XGBOOST
@@ -67,7 +70,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture
 def house(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Home, Lake]]:
     """A home whose champion was this candidate first, and then that."""
-    monkeypatch.setattr(override, "_let_registry_follow", lambda *_: None)
+    for module in (override, acting):
+        monkeypatch.setattr(module, "let_registry_follow", lambda *_: None)
 
     def made(first: str, then: str) -> tuple[Home, Lake]:
         home = Home(tmp_path)
@@ -114,6 +118,87 @@ def test_a_champion_that_is_significantly_worse_is_rolled_back_once(house: Calla
     again = watch_and_act(home, lake, world)
     assert again.reason == "Version 1 is not watched: it was brought back by a rollback."
     assert len(decisions(lake)) == 3
+
+
+class _Registry:
+    """One that has lost all files of versions."""
+
+    def __init__(self) -> None:
+        self.alias = "2"
+
+    def record_champion(self, version: str) -> None:
+        self.alias = version
+
+    def fetch(self, *_: object) -> Path:
+        raise LostVersionError("The registry no longer has it.")
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("place", "step"), [(override, "change_champion"), (acting, "note_rollbacks"), (TickLog, "note"), (TickLog, "end")]
+)
+def test_what_a_killed_rollback_left_undone_is_done_once_by_the_next_run(
+    house: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch, place: Any, step: str
+) -> None:
+    home, lake = house("good", "noise")
+    registry = _Registry()
+    monkeypatch.setattr(promotion, "registry_of", lambda *_: registry)
+    monkeypatch.setattr(acting, "let_registry_follow", lambda *_: registry.record_champion("1"))
+    with monkeypatch.context() as killed:
+        killed.setattr(place, step, _killed)
+        with pytest.raises(KeyboardInterrupt):
+            watch_and_act(home, lake, world)
+    for _ in range(2):
+        finish_installation(home, lake, PROBLEM)
+        watch_and_act(home, lake, world)
+    assert pointed_version(home.bundles(PROBLEM.key)) == registry.alias == "1"
+    assert [row["verdict"] for row in decisions(lake)] == ["promoted", "promoted", "rolled_back"]
+    (tick,) = ticks_of(home, PROBLEM).ticks()
+    assert (tick["decision"], tick["outcome"], tick["version"]) == ("roll_back", "rolled_back", "1")
+    assert rollback_alert(lake, "1") is not None
+
+
+def test_a_step_that_is_done_again_with_what_the_watch_found_before_does_nothing(
+    house: Callable[..., Any], world: World
+) -> None:
+    home, lake = house("good", "noise")
+    found = watch_and_act(home, lake, world)
+    assert roll_back_if_worse(found, home, PROBLEM) is None
+    assert len(decisions(lake)) == 3
+    assert len(ticks_of(home, PROBLEM).ticks()) == 1
+
+
+def test_a_version_that_a_person_brings_back_is_rolled_back_again(house: Callable[..., Any], world: World) -> None:
+    home, lake = house("good", "noise")
+    watch_and_act(home, lake, world)
+    set_champion(home.bundles(PROBLEM.key), "2")
+    record(
+        lake, version="2", trained_at="", verdict="promoted", reasons=["I want it."], champion_before="1",
+        decided_by="person:me",
+    )  # fmt: skip
+    watch_and_act(home, lake, world)
+    assert [row["verdict"] for row in decisions(lake)][2:] == ["rolled_back", "promoted", "rolled_back"]
+    assert [tick["outcome"] for tick in ticks_of(home, PROBLEM).ticks()] == ["rolled_back", "rolled_back"]
+
+
+def test_a_rollback_is_an_incident_until_somebody_decides_on_another_champion(
+    house: Callable[..., Any], world: World
+) -> None:
+    home, lake = house("good", "noise")
+    assert rollback_alert(lake, "2") is None
+    found = watch_and_act(home, lake, world)
+    assert rollback_alert(lake, "2") is None, "it does not serve yet"
+    alert = rollback_alert(lake, "1")
+    assert alert is not None
+    assert (alert.title, alert.happened) == ("The champion was rolled back to version 1", found.reason)
+    kept = {"trained_at": "", "reasons": ["So it was."], "champion_before": "1", "decided_by": "person:me"}
+    record(lake, version="3", verdict="kept", **kept)
+    assert rollback_alert(lake, "1") == alert
+    record(lake, version="3", verdict="promoted", **kept)
+    assert rollback_alert(lake, "3") is None
 
 
 def test_a_champion_that_is_better_stays(house: Callable[..., Any], world: World) -> None:

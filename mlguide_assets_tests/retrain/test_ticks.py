@@ -11,7 +11,6 @@ import pytest
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.gate.history import record
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.incidents import rollback_alert
 from mlguide_assets.retrain.outcomes import land_decisions, note_failure
 from mlguide_assets.retrain.ticks import (
     RETRAINING_DECISIONS,
@@ -159,20 +158,6 @@ def test_processes_that_write_at_once_lose_nothing(home: Home, tmp_path: Path) -
     writers = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in ("one", "other")]
     assert [writer.wait() for writer in writers] == [0, 0]
     assert len(TickLog(path).ticks()) == 60
-
-
-def test_a_rollback_is_an_incident_until_another_champion_is_promoted(home: Home) -> None:
-    ticks = ticks_of(home, PROBLEM)
-    assert rollback_alert(ticks) is None
-    key = ticks.note(Tick("watch", ROLL_BACK, "Version 2 is worse.", {"difference": -0.1}), data_until=DAY)
-    ticks.end(key, outcome="rolled_back", reason="Version 2 is worse.", version="1")
-    alert = rollback_alert(ticks)
-    assert alert is not None
-    assert (alert.title, alert.happened) == ("The champion was rolled back to version 1", "Version 2 is worse.")
-    ticks.end(ticks.note(WANTED, data_until=DAY), outcome="kept", reason="No better.")
-    assert rollback_alert(ticks) == alert
-    ticks.end(ticks.note(WANTED, data_until=DAY), outcome="promoted", reason="Better.", version="3")
-    assert rollback_alert(ticks) is None
 
 
 @pytest.mark.parametrize(("trigger", "expected"), [("performance_drop", True), ("drift", True), ("daily", False)])

@@ -64,7 +64,7 @@ def rollback(
             decided_by=by or person(),
         )
         change_champion(lake, bundles, earlier.version)
-    _let_registry_follow(home, problem)
+    let_registry_follow(home, problem)
     return current, earlier
 
 
@@ -162,7 +162,7 @@ def _required(reason: str, what: str) -> str:
     return text
 
 
-def _let_registry_follow(home: Home, problem: Problem) -> None:
+def let_registry_follow(home: Home, problem: Problem) -> None:
     """Move MLflow's alias in a process of its own: importing MLflow takes longer than all the rest.
 
     The pointer has decided already; where this fails, the next run moves the alias.

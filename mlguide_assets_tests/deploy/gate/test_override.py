@@ -43,7 +43,7 @@ def three_versions(tmp_path_factory: pytest.TempPathFactory, trained: Candidate)
 @pytest.fixture
 def house(three_versions: Path, tmp_path: Path, trained: Candidate, monkeypatch: pytest.MonkeyPatch) -> House:
     """A copy of it."""
-    monkeypatch.setattr(override, "_let_registry_follow", lambda *_: None)
+    monkeypatch.setattr(override, "let_registry_follow", lambda *_: None)
     return House(Home(shutil.copytree(three_versions, tmp_path / "copied")), trained)
 
 
@@ -272,7 +272,7 @@ def test_two_rollbacks_at_once_are_two_rows_and_one_champion(house: House) -> No
         "import sys; from pathlib import Path; from mlguide_assets.deploy.gate import override; "
         "from mlguide_assets.settings import Home; from mlguide_assets.errors import InputError\n"
         "from mlguide_assets_tests.samples import sample_problem\n"
-        "override._let_registry_follow = lambda *_: None\n"
+        "override.let_registry_follow = lambda *_: None\n"
         "try: override.rollback(Home(Path(sys.argv[1])), sample_problem('nowhere'), to='1', reason='x')\n"
         "except InputError as error: print(error)"
     )

@@ -416,7 +416,7 @@ def test_a_canary_that_another_champion_ended_does_not_come_back_with_the_one_be
     harmless: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = harmless
-    monkeypatch.setattr("mlguide_assets.deploy.gate.override._let_registry_follow", lambda *_: None)
+    monkeypatch.setattr("mlguide_assets.deploy.gate.override.let_registry_follow", lambda *_: None)
     world.live()
     world.house.decide("c", "kept")
     promote(world.home, world.problem, version="3", reason="We know better.")
