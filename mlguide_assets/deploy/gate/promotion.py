@@ -13,6 +13,7 @@ from mlguide_assets.deploy.bundle import (
     Bundle,
     champion,
     export_bundle,
+    load_bundle,
     pointed,
     pointed_version,
     set_challenger,
@@ -27,6 +28,7 @@ from mlguide_assets.deploy.gate.history import (
     GATE,
     KEPT,
     PROMOTED,
+    ROLLED_BACK,
     WAITING,
     decisions,
     record,
@@ -42,7 +44,7 @@ from mlguide_assets.deploy.registry.reproduction import keep_inputs
 from mlguide_assets.deploy.routing import published_canary
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.scratch import scratch_folder
-from mlguide_assets.prepare.hosts.shared_files import fetch_folder
+from mlguide_assets.prepare.hosts.shared_files import fetch_folder, has_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.settings import Home
@@ -155,7 +157,11 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
         version = str(rightful["version"])
         if pointed_version(bundles) != version:
             try:
-                install(home, lake, registry, bundles, problem, version, rightful["trained_at"])
+                if rightful["verdict"] == ROLLED_BACK and has_folder(bundles / version):
+                    # As a rollback does: it goes to the bundle, whatever became of the registry's copy since.
+                    refuse_unscorable(load_bundle(bundles, version).folder, version, lake, problem)
+                else:
+                    install(home, lake, registry, bundles, problem, version, rightful["trained_at"])
             except (LostVersionError, UnscorableError) as error:
                 _log.warning("Version %s was promoted and is not installed, what served goes on: %s", version, error)
                 return champion(bundles)
