@@ -14,6 +14,10 @@ class AnsweredError(InputError):
     """Bad input of which all that could be said was printed already, as JSON where that was asked for."""
 
 
+class AwayError(InputError):
+    """A service does not answer now, and may do so later, without anybody changing what was asked of it."""
+
+
 class RunFailedError(Exception):
     """A run failed for a reason that is not the user's; its text says where to look."""
 

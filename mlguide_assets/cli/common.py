@@ -4,7 +4,7 @@ import atexit
 import gc
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,11 +76,16 @@ def _with_problem(command: Callable[..., None]) -> inspect.Signature:
     return signature.replace(parameters=[*signature.parameters.values(), option])
 
 
-def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
+def handle_errors(
+    command: Callable[..., None], *, join: Callable[[Home, Mapping[str, Any]], None] | None = None
+) -> Callable[..., None]:
     """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run. With
     `--json`, standard output is `{"error": sentence}`.
 
     A command that works on a home gets the option `--problem`, which says on which of its problems.
+
+    Args:
+        join: what is done before the command, given the home and the command's arguments; default: `join_hosts`.
     """
     takes_problem = "problem" in inspect.signature(command).parameters
 
@@ -94,7 +99,10 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
         print_in_any_encoding()
         print_warnings_as_data()
         try:
-            join_hosts(home)
+            if join is None:
+                join_hosts(home)
+            else:
+                join(home, kwargs)
             if not takes_problem and (name := kwargs.pop("problem", None)) is not None:
                 choose_problem_of_home(home, name)
             command(*args, **kwargs)

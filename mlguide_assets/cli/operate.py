@@ -1,14 +1,16 @@
 """What a home is used for once it has a model, and worlds to try it on: from `mlguide report` to `mlguide serve`."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors, join_hosts
 from mlguide_assets.console.interruption import ends_when_asked
 from mlguide_assets.errors import InputError
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import Home, shared_address
 
 commands = typer.Typer()
 
@@ -216,8 +218,17 @@ def ui(
     raise typer.Exit(serve(Home.locate(home), host, port))
 
 
+def _join_or_wait(home: Home, arguments: Mapping[str, Any]) -> None:
+    """Where hosts share a store that is away: wait for it, and say so to whoever asks."""
+    if shared_address() is None:
+        return
+    from mlguide_assets.deploy.serving.waiting import wait_for_store
+
+    wait_for_store(lambda: join_hosts(home), host=arguments["host"], port=arguments["port"])
+
+
 @commands.command(rich_help_panel="Operate")
-@handle_errors
+@partial(handle_errors, join=_join_or_wait)
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,

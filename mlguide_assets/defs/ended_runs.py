@@ -20,7 +20,7 @@ _REASON_CHARACTERS = 300
 _REASONS = 3
 _REFUSALS = (
     "InputError", "AnsweredError", "MissingTableError", "LostVersionError", "UnscorableError", "StoreError",
-    "DamagedError", "UnresolvedFeatureError",
+    "DamagedError", "UnresolvedFeatureError", "AwayError",
 )  # fmt: skip
 """Errors of ours, whose text is a sentence for people: InputError and all that are one."""
 

@@ -36,7 +36,7 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     """
     import uvicorn
 
-    _refuse_open_without_key(host)
+    refuse_open_without_key(host)
     # Taken, it would be uvicorn that says so, in its log.
     bind(host, port).close()
     address = store or os.environ.get(STORE_VARIABLE) or ""
@@ -104,7 +104,12 @@ def stop_with_parent() -> None:
     threading.Thread(target=follow, name="parent", daemon=True).start()
 
 
-def _refuse_open_without_key(host: str) -> None:
+def refuse_open_without_key(host: str) -> None:
+    """Refuse to serve to others without a key.
+
+    Raises:
+        InputError: anybody could ask.
+    """
     if os.environ.get(KEY_VARIABLE) or is_loopback(host):
         return
     raise InputError(

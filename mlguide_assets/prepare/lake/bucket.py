@@ -15,8 +15,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake.bucket_failures import MISSING_BUCKET, reason
+from mlguide_assets.errors import AwayError, InputError
+from mlguide_assets.prepare.lake.bucket_failures import MISSING_BUCKET, passes, reason
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -200,8 +200,9 @@ class Bucket:
         """The answer to a request.
 
         Raises:
-            InputError: what the store refused, in one sentence. The store's own words are neither shown nor kept as a
-                cause: some repeat a key or a token, and the record of a run has causes.
+            InputError: what the store refused, in one sentence; AwayError where that may pass by itself. The store's
+                own words are neither shown nor kept as a cause: some repeat a key or a token, and the record of a run
+                has causes.
             FileNotFoundError: there is no such object.
             obstore.exceptions.AlreadyExistsError, PreconditionError: somebody else was first.
         """
@@ -217,4 +218,5 @@ class Bucket:
             refusal = reason(str(error), RETRY_SECONDS)
         except BaseError as error:
             refusal = reason(str(error), RETRY_SECONDS)
-        raise InputError(f"The lake at {self.address} {refusal}; what was there before is untouched.")
+        kind = AwayError if passes(refusal) else InputError
+        raise kind(f"The lake at {self.address} {refusal}; what was there before is untouched.")

@@ -35,6 +35,15 @@ _REASONS: tuple[tuple[str, str], ...] = (
 _NO_ANSWER = re.compile(r"error sending request|HTTP error|timed out|error decoding|connection", re.IGNORECASE)
 
 
+def passes(sentence: str) -> bool:
+    """Whether what a store fails by may pass without anybody doing anything, by what `reason` says.
+
+    >>> passes(reason("status code: 503")), passes(reason("status code: 403"))
+    (True, False)
+    """
+    return sentence.startswith(("is overloaded", "does not answer"))
+
+
 def reason(text: str, tried_seconds: float = 30.0) -> str:
     """Why a store failed, and what to do, from the words of its library or its answer.
 
