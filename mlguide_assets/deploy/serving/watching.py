@@ -23,6 +23,8 @@ RETRY_SECONDS = 5.0
 """A bundle that was refused may have been repaired under the same name."""
 
 DUE_SECONDS = 5.0
+STOP_SECONDS = 5.0
+"""How long a server that was told to stop waits for a look: a store that is away is asked for half a minute."""
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +137,7 @@ class Watcher:
 
     def stop(self) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         due = monotonic() + DUE_SECONDS

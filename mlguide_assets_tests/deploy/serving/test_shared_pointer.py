@@ -1,5 +1,7 @@
 """A server follows the pointer that another host moves, and goes on with its model while the store does not answer."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from mlguide_assets.deploy.bundle import CHAMPION, MANIFEST, export_bundle, set_
 from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.deploy.serving import watching
 from mlguide_assets.deploy.serving.model import ServedModel
-from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower
+from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower, Watcher
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import bucket as bucket_module
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
@@ -89,6 +91,30 @@ def test_routes_stay_while_the_store_does_not_answer(hosts: Hosts, objects: Obje
     assert len(taken) == 1
     follower.look()
     assert (follower.fault, [route.experiment for route in taken[-1]]) == (None, ["colours"])
+
+
+def test_a_server_stops_while_it_asks_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "STOP_SECONDS", 0.1)
+    asking, answered = threading.Event(), threading.Event()
+
+    class Away:
+        looks = 0
+
+        def look(self) -> None:
+            self.looks += 1
+            if self.looks > 1:
+                asking.set()
+                answered.wait(20)
+
+    watcher = Watcher([Away()], lambda: None)  # type: ignore[list-item]
+    watcher.start()
+    try:
+        assert asking.wait(10)
+        began = time.monotonic()
+        watcher.stop()
+        assert time.monotonic() - began < 5
+    finally:
+        answered.set()
 
 
 def test_a_bundle_that_another_host_removed_is_stored_again(hosts: Hosts, trained: Candidate, tmp_path: Path) -> None:
