@@ -61,8 +61,9 @@ def promotion_decisions(
     )
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     version = registered_model.to_pyarrow().to_pylist()[0]
-    evidence = gather(home, lake, problem, version, tables)
-    decision, snapshot = decide_and_record(home, lake, problem, version, evidence, run_id=context.run.run_id)
+    decision, snapshot = decide_and_record(
+        home, lake, problem, version, lambda: gather(home, lake, problem, version, tables), run_id=context.run.run_id
+    )
     return dg.MaterializeResult(
         data_version=data_version(snapshot),
         metadata=table_metadata(lake, snapshot, problem, None)

@@ -1,6 +1,7 @@
 """A home in which candidates are registered, gated and installed, without a run."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import champion, pointed_version
+from mlguide_assets.deploy.gate.gate import Evidence
 from mlguide_assets.deploy.gate.history import DECISIONS, record, withdrawal
 from mlguide_assets.deploy.gate.promotion import decide_and_record, install_challenger, install_promoted
 from mlguide_assets.deploy.registry.registration import register_candidate, registry_of
@@ -33,6 +35,10 @@ class House:
         self.problem = problem
         self.home, self.trained, self.lake = home, trained, Lake(home.lake(PROBLEM.key))
         self.bundles = home.bundles(PROBLEM.key)
+        self.compared_with: list[str | None] = []
+        """The champion of each evaluation."""
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens between the evaluation of a candidate and the decision."""
 
     def gate(self, data: str, outcome: pa.Table) -> str:
         """Register the candidate of some data and put it before the gate; its verdict."""
@@ -41,12 +47,18 @@ class House:
         if not self.lake.exists("send_features"):
             self.lake.write("send_features", pa.table({name: [1] for name in self.trained.model.encoding.names}))
         version["lineage"] = json.dumps({"snapshots": {"send_features": self.lake.snapshot("send_features").id}})
-        before = champion(self.bundles)
-        known = evidence(
-            outcome,
-            same_as_champion=before is not None and before.lineage == version["candidate"],
-            withdrawn=withdrawal(self.lake, version["version"]),
-        )
+
+        def known() -> Evidence:
+            before = champion(self.bundles)
+            self.compared_with.append(before.version if before else None)
+            found = evidence(
+                outcome,
+                same_as_champion=before is not None and before.lineage == version["candidate"],
+                withdrawn=withdrawal(self.lake, version["version"]),
+            )
+            self.meanwhile()
+            return found
+
         decision, _ = decide_and_record(self.home, self.lake, self.problem, version, known, run_id=f"run of {data}")
         return decision.verdict
 

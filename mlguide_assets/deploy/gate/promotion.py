@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,23 +54,41 @@ _log = logging.getLogger(__name__)
 
 
 def decide_and_record(
-    home: Home, lake: Lake, problem: Problem, version: dict[str, Any], evidence: Evidence, *, run_id: str
+    home: Home, lake: Lake, problem: Problem, version: dict[str, Any], gather: Callable[[], Evidence], *, run_id: str
 ) -> tuple[Decision, Snapshot]:
     """Put a registered version before the gate, add the answer to the record, and write it on the version.
 
     Args:
         version: the row that registration gave.
+        gather: what is known of it. Called again where another version became champion meanwhile, with which this one
+            was not compared.
     """
+    while True:
+        compared_with = _champion_on_record(lake)
+        decision = _decided(gather(), home, lake, problem, version)
+        with decision_lock(home, problem):
+            if (now := _champion_on_record(lake)) == compared_with:
+                snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
+                break
+        _log.warning("Version %s became champion meanwhile: version %s is evaluated again.", now, version["version"])
+    registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
+    return decision, snapshot
+
+
+def _champion_on_record(lake: Lake) -> str | None:
+    rightful = rightful_champion(lake)
+    return str(rightful["version"]) if rightful else None
+
+
+def _decided(evidence: Evidence, home: Home, lake: Lake, problem: Problem, version: dict[str, Any]) -> Decision:
+    """The gate's answer; what it would need if it stands is kept."""
     decision = decide(evidence, problem)
     if not evidence.same_as_champion:
         decision = _behind_another(decision, home, lake, problem, version["version"])
     if decision.verdict in (PROMOTED, CANARY, WAITING):
         keep_inputs(lake, problem, version["version"], json.loads(version["lineage"]))
     keep_test_predictions(lake, version["version"])
-    with decision_lock(home, problem):
-        snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
-    registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
-    return decision, snapshot
+    return decision
 
 
 def _behind_another(decision: Decision, home: Home, lake: Lake, problem: Problem, version: str) -> Decision:
@@ -108,9 +126,7 @@ def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_
             found = "was never before the gate" if last is None else f"was {last['verdict']}"
             raise InputError(f"Version {version} {found}: only a version that waits is put before the gate again.")
         # The record's champion: it may not be installed yet.
-        rightful = rightful_champion(lake)
-        champion_now = rightful["version"] if rightful else None
-        decision = _concluded(last, recorded_criteria(lake, version), problem, champion_now)
+        decision = _concluded(last, recorded_criteria(lake, version), problem, _champion_on_record(lake))
         _record(home, lake, problem, last, decision, by, run_id)
     registry_of(home, problem).record_verdict(version, decision.verdict, decision.reasons)
     return decision

@@ -75,6 +75,19 @@ def test_what_was_rolled_back_is_not_promoted_by_the_gate_but_by_a_person(house:
     assert house.gate("b", GOOD) == "kept"
 
 
+def test_what_was_compared_with_a_champion_that_a_person_rolls_back_meanwhile_is_compared_again(house: House) -> None:
+    """Else what is better than a harmful champion would take the place of the one that the person brought back."""
+
+    def roll_back() -> None:
+        if pointed_version(house.bundles) == "2":
+            rollback(house.home, PROBLEM, to=None, reason="too many lost")
+
+    house.meanwhile = roll_back
+    assert house.gate("d", GOOD) == "promoted"
+    assert house.compared_with[-2:] == ["2", "1"]
+    assert [row["champion_before"] for row in house.record()][-2:] == ["2", "1"]
+
+
 def test_rollback_to_any_earlier_champion(house: House) -> None:
     house.gate("d", GOOD)
     house.install()
