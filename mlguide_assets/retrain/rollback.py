@@ -7,10 +7,10 @@ It decides nothing by numbers of its own. The record of decisions comes first; w
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions, rightful_champion
+from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions, rightful_challenger, rightful_champion
 from mlguide_assets.deploy.gate.override import let_registry_follow, rollback
-from mlguide_assets.deploy.gate.promotion import install_promoted
+from mlguide_assets.deploy.gate.promotion import install_challenger, install_promoted
 from mlguide_assets.observe.performance.champion_watch import Watch
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -25,14 +25,19 @@ WATCHER = "watch"
 def finish_installation(home: Home, lake: Lake, problem: Problem) -> str | None:
     """Install a champion that is on record but not in production, as a killed run leaves it.
 
+    A challenger that the record has decided on since leaves its place, too.
+
     Returns:
-        Its version; None where there is none to install.
+        The champion's version; None where there is none to install.
     """
-    rightful = rightful_champion(lake)
-    if rightful is None or rightful["version"] == pointed_version(home.bundles(problem.key)):
-        return None
-    install_promoted(home, lake, problem)
-    return str(rightful["version"])
+    bundles, rightful = home.bundles(problem.key), rightful_champion(lake)
+    installed = rightful is not None and rightful["version"] != pointed_version(bundles)
+    if installed:
+        install_promoted(home, lake, problem)
+    scoring, waits = pointed_version(bundles, CHALLENGER), rightful_challenger(lake)
+    if scoring is not None and scoring != (waits["version"] if waits else None):
+        install_challenger(home, lake, problem)
+    return str(rightful["version"]) if rightful is not None and installed else None
 
 
 def roll_back_if_worse(watch: Watch, home: Home, problem: Problem) -> str | None:

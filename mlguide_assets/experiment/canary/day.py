@@ -64,7 +64,7 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables"
     """Begin the canary that is due, or evaluate the one that runs, and act on the result.
 
     The record comes first, then the servers, then the record of decisions: what a crash leaves undone, the next look
-    does.
+    does, or `champion_rollback` of the same run.
 
     Args:
         tables: accepted, by their names in the problem file.
@@ -91,16 +91,19 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
             return _stop_published(home, lake, problem)
         row = waiting[0]
         progress = progress_of(lake, row["version"])
+        # First of all who decided and why: what a crash leaves undone after it, the next look does.
+        _put_on_record(home, lake, problem, row, ABORTED, why, by=by)
+        publish_canary(home, problem, None)
         if progress is not None and progress.share:
             from mlguide_assets.experiment.canary.evaluation import Evaluation
 
             found = Evaluation("stop", progress.step, 0.0, why, ())
             day, version, champion = progress.looked, progress.version, progress.champion
             add_step(lake, found, version=version, champion=champion, day=day, run_id="")
-        publish_canary(home, problem, None)
         from mlguide_assets.deploy.gate.promotion import install_challenger
+        from mlguide_assets.deploy.registry.registration import registry_of
 
-        _decide(home, lake, problem, row, ABORTED, why, "", by=by)
+        registry_of(home, problem).record_verdict(row["version"], ABORTED, [why])
         install_challenger(home, lake, problem)
     return Stopped(row["version"], row["champion_before"])
 
@@ -310,14 +313,29 @@ def _decide(
     reason: str,
     run_id: str,
     criterion: "Criterion | None" = None,
-    *,
-    by: str = BY,
 ) -> None:
-    """Record a decision that the gate did not make."""
+    """Record a decision of the canary, which the gate did not make, and write it on the version."""
+    from mlguide_assets.deploy.registry.registration import registry_of
+
+    _put_on_record(home, lake, problem, row, verdict, reason, run_id, criterion, by=BY)
+    registry_of(home, problem).record_verdict(row["version"], verdict, [reason])
+
+
+def _put_on_record(
+    home: Home,
+    lake: Lake,
+    problem: Problem,
+    row: dict[str, Any],
+    verdict: str,
+    reason: str,
+    run_id: str = "",
+    criterion: "Criterion | None" = None,
+    *,
+    by: str,
+) -> None:
     import json
 
     from mlguide_assets.deploy.gate.decision_lock import decision_lock
-    from mlguide_assets.deploy.registry.registration import registry_of
 
     with decision_lock(home, problem):
         record(
@@ -331,4 +349,3 @@ def _decide(
             decided_by=by,
             run_id=run_id,
         )
-    registry_of(home, problem).record_verdict(row["version"], verdict, [reason])

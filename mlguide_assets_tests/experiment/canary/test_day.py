@@ -36,6 +36,7 @@ from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain.rollback import finish_installation
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.candidate import Candidate
@@ -365,15 +366,41 @@ def test_a_version_that_only_waits_can_be_stopped(harmless: World) -> None:
     assert harmless.live().progress is None
 
 
-def test_what_a_crash_leaves_of_a_stop_the_next_look_does(harmless: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["publish_canary", "add_step"])
+def test_what_a_crash_leaves_of_a_stop_the_next_look_does(
+    harmless: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     harmless.live()
     with monkeypatch.context() as crashing:
-        crashing.setattr("mlguide_assets.experiment.canary.day._decide", _crash)
+        crashing.setattr(f"mlguide_assets.experiment.canary.day.{step}", _crash)
         with pytest.raises(RuntimeError):
             stop_canary(harmless.home, harmless.lake, harmless.problem, reason="Now.", by="person:me")
-    assert read_routes(harmless.house.bundles) == ()
     harmless.look()
-    assert harmless.house.record()[-1]["verdict"] == "aborted"
+    last = harmless.house.record()[-1]
+    assert (last["verdict"], last["decided_by"], last["reasons"]) == ("aborted", "person:me", ["Now."])
+    assert (read_routes(harmless.house.bundles), harmless.actions()) == ((), ["start", "give_up"])
+    assert canary_alert(harmless.lake) is None
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "mlguide_assets.deploy.registry.registry.Registry.record_verdict",
+        "mlguide_assets.deploy.gate.promotion.set_challenger",
+    ],
+)
+def test_a_version_whose_end_was_killed_leaves_the_shadow_with_the_next_run(
+    harm: Harm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    world = harm.before.copied(tmp_path / "home")
+    with monkeypatch.context() as crashing:
+        crashing.setattr(step, _crash)
+        with pytest.raises(RuntimeError):
+            world.look()
+    assert pointed_version(world.house.bundles, CHALLENGER) == "2"
+    assert finish_installation(world.home, world.lake, world.problem) is None
+    assert pointed_version(world.house.bundles, CHALLENGER) is None
+    assert [row["verdict"] for row in world.house.record()].count("aborted") == 1
 
 
 def test_an_abort_opens_an_alert_until_another_version_goes_live(harm: Harm, tmp_path: Path) -> None:
