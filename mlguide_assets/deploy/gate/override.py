@@ -142,8 +142,9 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             champion_before=champion_before(lake, version) if stays else current,
             decided_by=person(),
         )
-        change_champion(lake, bundles, version)
         registry.record_champion(version)
+        # Last: what is on record and not in production, the next run installs.
+        change_champion(lake, bundles, version)
     return current, load_bundle(bundles, version)
 
 

@@ -163,7 +163,8 @@ def _record(
 def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     """Make the version that the record calls champion the one in production, and return it.
 
-    The pointer moves first, since it decides; what a crash leaves undone, the next call does.
+    The pointer moves last: while it is not where the record says, the next run does all of this again. A rollback does
+    not wait for the registry.
     """
     bundles, registry = home.bundles(problem.key), registry_of(home, problem)
     with decision_lock(home, problem):
@@ -181,6 +182,8 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
             except (LostVersionError, UnscorableError) as error:
                 _log.warning("Version %s was promoted and is not installed, what served goes on: %s", version, error)
                 return champion(bundles)
+            if rightful["verdict"] == PROMOTED:
+                registry.record_champion(version)
             change_champion(lake, bundles, version)
         registry.record_champion(version)
         return champion(bundles)
