@@ -157,3 +157,6 @@ def test_errors_are_told_by_a_sentence_alone() -> None:
     # Whether a call is under way when Java ends, of which py4j logs the stack trace, is a matter of milliseconds.
     for name in ("py4j.java_gateway", "SQLQueryContextLogger"):
         assert not logging.getLogger(name).isEnabledFor(logging.ERROR)
+    gateway = pytest.importorskip("py4j.java_gateway").__file__
+    said = [logging.LogRecord("root", logging.ERROR, path, 1, "?", (), None) for path in (gateway, __file__)]
+    assert [bool(logging.getLogger().filter(record)) for record in said] == [False, True]

@@ -2,6 +2,8 @@
 
 import re
 
+_OVERLOADED, _SILENT = "is overloaded or failing", "does not answer"
+"""What may pass by itself: so the clauses begin that say it."""
 MISSING_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _REASONS: tuple[tuple[str, str], ...] = (
     (MISSING_BUCKET.pattern, "has no bucket of that name: create it or correct MLGUIDE_LAKE, then run again"),
@@ -29,19 +31,22 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"status code: (?:5\d\d|429)|SlowDown",
-        "is overloaded or failing (HTTP {code}), and was tried again for {seconds:.0f} s: run again later",
+        f"{_OVERLOADED} (HTTP {{code}}), and was tried again for {{seconds:.0f}} s: run again later",
     ),
 )
 _NO_ANSWER = re.compile(r"error sending request|HTTP error|timed out|error decoding|connection", re.IGNORECASE)
 
 
 def passes(sentence: str) -> bool:
-    """Whether what a store fails by may pass without anybody doing anything, by what `reason` says.
+    """Whether a store may answer later without anybody doing anything.
+
+    Args:
+        sentence: what `reason` says.
 
     >>> passes(reason("status code: 503")), passes(reason("status code: 403"))
     (True, False)
     """
-    return sentence.startswith(("is overloaded", "does not answer"))
+    return sentence.startswith((_OVERLOADED, _SILENT))
 
 
 def reason(text: str, tried_seconds: float = 30.0) -> str:
@@ -60,6 +65,6 @@ def reason(text: str, tried_seconds: float = 30.0) -> str:
         if re.search(pattern, text, re.IGNORECASE):
             return sentence.format(code=code[1] if code else "503", seconds=tried_seconds)
     if code is None and _NO_ANSWER.search(text):
-        return "does not answer: check the network, and AWS_ENDPOINT_URL if it is set, then run again"
+        return f"{_SILENT}: check the network, and AWS_ENDPOINT_URL if it is set, then run again"
     named = re.search(r"<Code>(\w{1,60})</Code>", text)
     return f"failed ({named[1] if named else f'HTTP {code[1]}' if code else 'unknown reason'}): run again"

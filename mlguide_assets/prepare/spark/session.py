@@ -82,10 +82,15 @@ def _say_errors_once() -> None:
     """What Spark raises is told in a sentence: its clients also log it, as stack traces and as JSON."""
     from pyspark.logger import PySparkLogger
 
-    # A call that is under way when Java ends.
+    # A call that is under way when Java ends: py4j logs its stack trace, some of it by the root logger.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_of_py4j)
     for context in ("SQL", "DataFrame"):
         PySparkLogger.getLogger(f"{context}QueryContextLogger").setLevel(logging.CRITICAL)
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return Path(record.pathname).parent.name != "py4j"
 
 
 def _connected(builder: Any, address: str) -> Any:
