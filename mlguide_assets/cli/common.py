@@ -77,7 +77,7 @@ def _with_problem(command: Callable[..., None]) -> inspect.Signature:
 
 
 def handle_errors(
-    command: Callable[..., None], *, join: Callable[[Home, Mapping[str, Any]], None] | None = None
+    command: Callable[..., None], *, join: Callable[[Home, Mapping[str, Any]], None] = lambda home, _: join_hosts(home)
 ) -> Callable[..., None]:
     """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run. With
     `--json`, standard output is `{"error": sentence}`.
@@ -85,7 +85,7 @@ def handle_errors(
     A command that works on a home gets the option `--problem`, which says on which of its problems.
 
     Args:
-        join: what is done before the command, given the home and the command's arguments; default: `join_hosts`.
+        join: what is done before the command, given the home and the command's arguments.
     """
     takes_problem = "problem" in inspect.signature(command).parameters
 
@@ -99,10 +99,7 @@ def handle_errors(
         print_in_any_encoding()
         print_warnings_as_data()
         try:
-            if join is None:
-                join_hosts(home)
-            else:
-                join(home, kwargs)
+            join(home, kwargs)
             if not takes_problem and (name := kwargs.pop("problem", None)) is not None:
                 choose_problem_of_home(home, name)
             command(*args, **kwargs)
