@@ -14,8 +14,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from mlguide_assets.deploy.serving.answers import Fault, ServiceState
 from mlguide_assets.deploy.serving.reach import AllowedHosts, bind
@@ -82,14 +84,13 @@ def _answering(host: str, port: int, joining: _Joining) -> Iterator[None]:
     """Answer on an address for the length of a `with` block."""
     hosts = AllowedHosts.of(host)
 
-    class Handler(_Handler):
-        def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, str]:
-            if refusal := hosts.refusal(headers):
-                return refusal[0], _detail(refusal[1])
-            return _said(self.path, joining.why)
+    def answer(path: str, headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, str]:
+        if refusal := hosts.refusal(headers):
+            return refusal[0], _detail(refusal[1])
+        return _said(path, joining.why)
 
     listening = bind(host, port)
-    with ThreadingHTTPServer((host, port), Handler, bind_and_activate=False) as server:
+    with ThreadingHTTPServer((host, port), partial(_Handler, answer), bind_and_activate=False) as server:
         server.socket.close()
         server.socket = listening
         server.server_activate()
@@ -106,13 +107,14 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 5
     server_version, sys_version = "mlguide", ""
 
-    def answer(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, str]:
-        """Status and body."""
-        raise NotImplementedError
+    def __init__(self, answer: Callable[[str, Iterable[tuple[bytes, bytes]]], tuple[int, str]], *about: Any) -> None:
+        # Before: the base class answers while it is initialised.
+        self._answer = answer
+        super().__init__(*about)
 
     def do_GET(self) -> None:
         given = ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items())
-        status, body = self.answer(given)
+        status, body = self._answer(self.path, given)
         content = body.encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
