@@ -219,7 +219,7 @@ def ui(
 
 
 def _join_or_wait(home: Home, arguments: Mapping[str, Any]) -> None:
-    """Where hosts share a store that is away: wait for it, and say so to whoever asks."""
+    """Join the hosts; where their store is unreachable, wait for it, and answer requests with 503."""
     if shared_address() is None:
         return
     from mlguide_assets.deploy.serving.waiting import wait_for_store

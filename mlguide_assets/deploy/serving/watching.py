@@ -24,7 +24,7 @@ RETRY_SECONDS = 5.0
 
 DUE_SECONDS = 5.0
 STOP_SECONDS = 5.0
-"""How long a server that was told to stop waits for a look: a store that is away is asked for half a minute."""
+"""How long a stopping server waits for its thread: a request to an unreachable store takes half a minute."""
 
 _log = logging.getLogger(__name__)
 

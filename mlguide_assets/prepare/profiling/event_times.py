@@ -17,7 +17,7 @@ _LATER = word_set(
 _NEVER = word_set("dob birth birthday birthdate born")
 _COUNTED = ("year", "month", "week", "day", "hour")
 MOST_PER_ID = 1.02
-"""So many values per id are one each, but for some mistakes."""
+"""The most values per id on average where each id has one: 2 % may be mistakes in the data."""
 _HIGHEST = {"month": 12, "week": 53, "hour": 24}
 _FIRST_YEAR, _LAST_YEAR = 1000, 2200
 """Whole numbers beyond these are no years of a calendar, such as those of an employee with a company."""

@@ -25,7 +25,7 @@ from mlguide_assets.prepare.profiling.roles import Source
 from mlguide_assets.prepare.profiling.states import MOST_STATES, STATES, state_candidates
 
 MOST_OTHERS = 6
-"""So many numbers that are not called as outcomes are offered, where nothing else can be predicted."""
+"""The most numbers to offer as labels where nothing else can be predicted and no name is that of an outcome."""
 
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:
