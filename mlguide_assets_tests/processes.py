@@ -5,18 +5,44 @@ seconds, and nothing of this package, which reads its environment when it is imp
 """
 
 import gc
-import multiprocessing
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
 
-PROCESSES = multiprocessing.get_context("forkserver")
+
+class _Environment(dict[str, str]):
+    """Is the environment of a process from when it is unpickled there."""
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, str]], None], tuple[dict[str, str]]]:
+        return _find, (dict(self),)
+
+
+def _find(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+class _Process(ForkServerProcess):
+    """Finds the environment of the moment it was made: the fork server has that of the test which used it first."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        # Before all that is unpickled after it, which may read the environment as it is imported.
+        self._environment = _Environment(os.environ)
+        super().__init__(*arguments, **named)
+
+
+class _Processes(ForkServerContext):
+    Process = _Process  # type: ignore[assignment]
+
+
+PROCESSES = _Processes()
 PROCESSES.set_forkserver_preload(
     [
         *("dagster", "dagster._core.storage.event_log", "dagster._core.storage.base_storage", "dagster.components"),
