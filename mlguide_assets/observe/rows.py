@@ -18,7 +18,7 @@ from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.features.building import clock_of, decisions_of
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
-from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, timestamp_of
+from mlguide_assets.prepare.features.events import Tables, canonical_events, times_of
 from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.partitions.digests import row_hash
 from mlguide_assets.statistics.draws import draw_column
@@ -155,7 +155,8 @@ def landed_days(tables: Tables, problem: Problem, decided: ibis.Table | None = N
     if decision.is_event:
         return days.mutate(rows=days.decisions).select(*_LANDED).order_by("day")
     found = canonical_events(tables, problem, problem.deciding_event)
-    events = found.select(day=timestamp_of(found[AT]).date())
+    times = times_of(found, problem.schema.event(problem.deciding_event))
+    events = found.select(day=times.date())
     counted = events.group_by("day").aggregate(rows=events.count())
     both = counted.outer_join(days, "day")
     zero = {name: ibis.coalesce(both[name], 0) for name in ("rows", "decisions", "matured", "known")}

@@ -5,6 +5,7 @@ it final. `last_day` imports neither Ibis nor DuckDB.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from statistics import median
@@ -50,20 +51,41 @@ def usual_rows(rows: Mapping[date, int], before: date) -> float:
     return median(recent) if recent else 0.0
 
 
+@dataclass(frozen=True)
+class DayOfRows:
+    """How many rows a day has, and the first and the last instant of them."""
+
+    day: date
+    rows: int
+    first: datetime
+    last: datetime
+
+
 def data_clock(rows: "ibis.Table", time: str) -> datetime | None:
     """The last instant on the day that the data have reached, UTC; None without any. One pass.
 
     Args:
         time: the column of instants; rows without one do not count.
     """
-    return _clock_of(rows.select(at=rows[time]).op())
+    days = days_of(rows, time)
+    newest = last_day({each.day: each.rows for each in days})
+    return next((each.last for each in days if each.day == newest), None)
+
+
+def days_of(rows: "ibis.Table", time: str) -> tuple[DayOfRows, ...]:
+    """The days that rows have, in any order. One pass, and none over rows that were asked about before.
+
+    Args:
+        time: the column of instants; rows without one do not count.
+    """
+    return _days_of(rows.select(at=rows[time]).op())
 
 
 @lru_cache(maxsize=16)
-def _clock_of(times: Any) -> datetime | None:
+def _days_of(times: Any) -> tuple[DayOfRows, ...]:
     """Of an Ibis operation, which has this name of its tables: the same one is the same rows, and every asset asks."""
     instants = times.to_expr()
     dated = instants.filter(instants["at"].notnull()).mutate(day=instants["at"].date())
-    days = dated.group_by("day").aggregate(rows=dated.count(), last=dated["at"].max()).to_pyarrow().to_pylist()
-    newest = last_day({row["day"]: row["rows"] for row in days})
-    return next((row["last"] for row in days if row["day"] == newest), None)
+    at = dated["at"]
+    days = dated.group_by("day").aggregate(rows=dated.count(), first=at.min(), last=at.max())
+    return tuple(DayOfRows(**row) for row in days.to_pyarrow().to_pylist())

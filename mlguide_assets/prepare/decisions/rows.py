@@ -26,6 +26,7 @@ from mlguide_assets.prepare.features.events import (
     kind_at,
     micros,
     microseconds,
+    times_of,
     timestamp_of,
     with_paths,
 )
@@ -68,7 +69,7 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     names = [column_name(event, name) for name in (*event.unique_by, *predict.known) if name != event.own_time]
     own = [name for name in dict.fromkeys(names) if name not in ids]
     outcomes = outcomes_of(rows[AT], rows[POSITIVE], problem, clock=clock)
-    return rows.select(*ids, timestamp_of(rows[AT]).name(time_column(problem)), *named(outcomes), *own)
+    return rows.select(*ids, times_of(rows, event).name(time_column(problem)), *named(outcomes), *own)
 
 
 def outcomes_of(

@@ -19,18 +19,17 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.references import check_references
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
-from mlguide_assets.prepare.clock import data_clock
+from mlguide_assets.prepare.clock import DayOfRows, data_clock, days_of
 from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows, outcomes_of
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.events import (
-    AT,
     POSITIVE,
     canonical_events,
     instants_at,
     microseconds,
-    timestamp_of,
+    times_of,
 )
 from mlguide_assets.prepare.features.instants import ANY, FEW, Instants
 from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
@@ -69,11 +68,20 @@ def clock_of(tables: Mapping[str, ibis.Table], problem: Problem) -> datetime:
         InputError: there is no such event.
     """
     event = problem.deciding_event
-    rows = canonical_events(tables, problem, event)
-    clock = data_clock(rows.select(at=timestamp_of(rows[AT])), "at")
+    clock = data_clock(_deciding_times(tables, problem), "at")
     if clock is None:
         raise InputError(f"There is no {event} with a time, so nothing can be predicted: check the column of its time.")
     return clock
+
+
+def deciding_days(tables: Mapping[str, ibis.Table], problem: Problem) -> tuple[DayOfRows, ...]:
+    """The days of the events that decide outcomes, which cost nothing after `clock_of` these tables."""
+    return days_of(_deciding_times(tables, problem), "at")
+
+
+def _deciding_times(tables: Mapping[str, ibis.Table], problem: Problem) -> ibis.Table:
+    rows = canonical_events(tables, problem, problem.deciding_event)
+    return rows.select(at=times_of(rows, problem.schema.event(problem.deciding_event)))
 
 
 def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | None = None) -> ibis.Table:

@@ -189,7 +189,7 @@ def _with_streams(
     for number, (stream, own) in enumerate(by_stream.items()):
         of, instant = id_column(stream.by), TODAY if stream.by_day else NOW
         spine = rows.filter(rows[of].notnull()).select({OF: of, INSTANT: instant}).distinct()
-        events = events_of(stream, own, tables, problem)
+        events = events_of(stream, own, tables, problem, spine=spine)
         if problem.schema.event(stream.event).known_at:
             found = late_values_at(spine, events, own)
         else:

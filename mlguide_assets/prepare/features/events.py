@@ -115,6 +115,15 @@ def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table
     return rows.select(columns).filter(lambda t: t[AT].notnull())
 
 
+def times_of(rows: ibis.Table, event: EventTable) -> ibis.Value:
+    """When canonical events happened, as times: those of the table itself where it has them, since an engine passes
+    over the files and row groups of other times, and over none by a time that it first has to compute.
+    """
+    if event.own_time is None:
+        return timestamp_of(rows[AT])
+    return rows[column_name(event, event.own_time)].cast("timestamp")
+
+
 def with_instants(rows: ibis.Table, event: EventTable, tables: Tables, schema: Schema) -> ibis.Table:
     """Rows of an event table with `HAPPENED` and `WRITTEN`, in microseconds since 1970."""
     if event.own_time is None:

@@ -8,7 +8,7 @@ whatever is declared, a partition whose fingerprint is the one in the lake would
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.features.building import (
     clock_of,
+    deciding_days,
     decisions_of,
     features_of_all,
     features_of_some,
@@ -47,7 +48,8 @@ def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     clock = clock_of(tables, problem)
     rows = decisions_of(tables, problem, clock=clock)
     calendar = Calendar.of(clock.date(), problem.final_after)
-    chosen = plan(_inputs(lake, problem, rows, calendar, clock), current(lake, problem.features_table))
+    spans = _spans(problem, tables, rows, calendar)
+    chosen = plan(_inputs(lake, problem, spans, clock), current(lake, problem.features_table))
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root):
             features = _computed(
@@ -73,27 +75,40 @@ class _Span:
         )
 
 
-def _spans(problem: Problem, rows: ibis.Table, calendar: Calendar) -> dict[str, _Span]:
-    """Of every partition that has decisions. One pass, by day: to name the partition of each row would double it."""
+def _spans(
+    problem: Problem, tables: Mapping[str, ibis.Table], rows: ibis.Table, calendar: Calendar
+) -> dict[str, _Span]:
+    """Of every partition that has decisions. By day: to name the partition of each row would take twice as long."""
+    spans: dict[str, _Span] = {}
+    for day, span in _days(problem, tables, rows):
+        key = calendar.key(day)
+        spans[key] = spans.get(key, span).united(span)
+    return spans
+
+
+def _days(problem: Problem, tables: Mapping[str, ibis.Table], rows: ibis.Table) -> Iterator[tuple[date, _Span]]:
+    if isinstance(problem.predict, PredictEvent):
+        # Every event is a decision, and the clock has counted them.
+        after = problem.final_after
+        for each in deciding_days(tables, problem):
+            yield each.day, _Span(each.last, each.first + after, each.last + after)
+        return
     time = problem.decision.time
     dated = rows.select(time, MATURED_AT, day=day_of(rows[time]))
     days = dated.group_by("day").aggregate(
         last=dated[time].max(), first_final=dated[MATURED_AT].min(), last_final=dated[MATURED_AT].max()
     )
-    spans: dict[str, _Span] = {}
     for row in days.to_pyarrow().to_pylist():
-        key, span = calendar.key(row.pop("day")), _Span(**row)
-        spans[key] = spans.get(key, span).united(span)
-    return spans
+        yield row.pop("day"), _Span(**row)
 
 
-def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, clock: datetime) -> dict[str, str]:
+def _inputs(lake: Lake, problem: Problem, spans: Mapping[str, _Span], clock: datetime) -> dict[str, str]:
     """What each partition follows from: declarations, all rows up to its end, and which of its outcomes are known."""
     declared = problem.model_dump(mode="json", include={"tables", "predict", "features", "contracts", "history_start"})
     now = {name: lake.snapshot(name) for name in problem.tables}
     ahead = timedelta() if isinstance(problem.predict, PredictEvent) else problem.final_after
     inputs: dict[str, str] = {}
-    for key, span in _spans(problem, rows, calendar).items():
+    for key, span in spans.items():
         until = max(f"{key}{_AFTER_ALL}", f"{(span.last + ahead).date()}{_AFTER_ALL}")
         past = {name: _past(problem, name, snapshot, until) for name, snapshot in now.items()}
         inputs[key] = fingerprint(problem.features_table, declared, past, _known(span, clock), code_of=__name__)

@@ -101,15 +101,21 @@ def both(*conditions: ibis.Value | None) -> ibis.Value | None:
     return result
 
 
-def events_of(stream: Stream, parts: Iterable[Part], tables: Tables, problem: Declared) -> Events:
-    """The events of a stream that name its entity, with what its parts look at and nothing else."""
+def events_of(stream: Stream, parts: Iterable[Part], tables: Tables, problem: Declared, *, spine: ibis.Table) -> Events:
+    """The events of a stream that name an entity of the spine, with what its parts look at and nothing else.
+
+    Args:
+        spine: has the column `_of`.
+    """
     event = problem.schema.event(stream.event)
     rows = canonical_events(tables, problem, stream.event)
     measures = {part.measure for part in parts}
     paths = [path for measure in measures for path in measure.selection.paths]
     paths += [measure.column for measure in measures if measure.column]
     of = id_column(stream.by)
-    rows = rows.filter(rows[of].notnull())
+    asked = spine.select(_asked_of=OF).distinct()
+    # Before the columns of entities are looked up, for which the others would be looked up, too.
+    rows = rows.semi_join(asked, rows[of] == asked["_asked_of"])
     rows, names = with_paths(rows, event, sorted(set(paths)), tables, problem.schema)
     kept = {AT, KNOWN, *names.values(), *([POSITIVE] if POSITIVE in rows.columns else [])}
     if any(measure.how == "last" for measure in measures):
@@ -141,9 +147,6 @@ def values_at(spine: ibis.Table, events: Events, parts: Mapping[Part, str], *, i
         spine with the parts.
     """
     windowed = {part: f"_w{place}" for place, part in enumerate(windowed_parts(parts))}
-    asked = spine.select(_asked_of=OF).distinct()
-    rows = events.rows.semi_join(asked, events.rows[OF] == asked["_asked_of"])
-    events = Events(events.stream, rows, events.names, events.problem)
     edges = {edge for part in windowed for edge in part.frame.edges}
     known = DAYS if events.stream.by_day else instants
     past = _past(events, windowed, lambda rows: known.placed(rows, spine, edges))
