@@ -53,6 +53,22 @@ class Look:
 
 
 @dataclass(frozen=True)
+class _Ending:
+    """How a version leaves the ramp.
+
+    Attributes:
+        row: the decision by which it waits to go live, of `canaries`.
+    """
+
+    row: dict[str, Any]
+    verdict: str
+    reason: str
+    run_id: str = ""
+    criterion: "Criterion | None" = None
+    by: str = BY
+
+
+@dataclass(frozen=True)
 class Stopped:
     """What was stopped by hand, and the champion that has its units from then on."""
 
@@ -92,7 +108,7 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
         row = waiting[0]
         progress = progress_of(lake, row["version"])
         # First of all who decided and why: what a crash leaves undone after it, the next look does.
-        _put_on_record(home, lake, problem, row, ABORTED, why, by=by)
+        _put_on_record(home, lake, problem, _Ending(row, ABORTED, why, by=by))
         publish_canary(home, problem, None)
         if progress is not None and progress.share:
             from mlguide_assets.experiment.canary.evaluation import Evaluation
@@ -133,7 +149,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
             return _end(home, lake, problem, row, progress, None, run_id)
     if lost := _lost_feature(home, lake, problem, version):
         reason = f"It needs the feature {lost!r}, which the problem no longer has, so it can score nothing."
-        _decide(home, lake, problem, row, KEPT, reason, run_id)
+        _decide(home, lake, problem, _Ending(row, KEPT, reason, run_id))
         return _look(home, lake, problem, tables, run_id)
     held = held_challenger(lake)
     if held is not None and held.version != version:
@@ -218,12 +234,12 @@ def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[s
         return None
     if problem.canary is None:
         for row in waiting:
-            _decide(home, lake, problem, row, KEPT, "The problem file has no canary any more.", run_id)
+            _decide(home, lake, problem, _Ending(row, KEPT, "The problem file has no canary any more.", run_id))
         return None
     if progress_of(lake, waiting[0]["version"]) is None:
         for row in waiting[:-1]:
             reason = f"Version {waiting[-1]['version']} passed the gate since, and goes live in its place."
-            _decide(home, lake, problem, row, KEPT, reason, run_id)
+            _decide(home, lake, problem, _Ending(row, KEPT, reason, run_id))
         return waiting[-1]
     return waiting[0]
 
@@ -285,7 +301,7 @@ def _end(
 
     criterion = _criterion(found.worst if found else None, progress)
     if progress.action in ("abort", "stop"):
-        _decide(home, lake, problem, row, ABORTED, progress.reason, run_id, criterion)
+        _decide(home, lake, problem, _Ending(row, ABORTED, progress.reason, run_id, criterion))
     else:
         record_criterion(lake, version=progress.version, criterion=criterion, recorded_by=BY, run_id=run_id)
         decide_again(home, lake, problem, progress.version, run_id=run_id, by=BY)
@@ -304,35 +320,15 @@ def _criterion(worst: "Finding | None", progress: Progress) -> "Criterion":
     return Criterion(CANARY_CRITERION, value, low, high, accepted, passed, progress.reason)
 
 
-def _decide(
-    home: Home,
-    lake: Lake,
-    problem: Problem,
-    row: dict[str, Any],
-    verdict: str,
-    reason: str,
-    run_id: str,
-    criterion: "Criterion | None" = None,
-) -> None:
+def _decide(home: Home, lake: Lake, problem: Problem, ending: _Ending) -> None:
     """Record a decision of the canary, which the gate did not make, and write it on the version."""
     from mlguide_assets.deploy.registry.registration import registry_of
 
-    _put_on_record(home, lake, problem, row, verdict, reason, run_id, criterion, by=BY)
-    registry_of(home, problem).record_verdict(row["version"], verdict, [reason])
+    _put_on_record(home, lake, problem, ending)
+    registry_of(home, problem).record_verdict(ending.row["version"], ending.verdict, [ending.reason])
 
 
-def _put_on_record(
-    home: Home,
-    lake: Lake,
-    problem: Problem,
-    row: dict[str, Any],
-    verdict: str,
-    reason: str,
-    run_id: str = "",
-    criterion: "Criterion | None" = None,
-    *,
-    by: str,
-) -> None:
+def _put_on_record(home: Home, lake: Lake, problem: Problem, ending: _Ending) -> None:
     import json
 
     from mlguide_assets.deploy.gate.decision_lock import decision_lock
@@ -340,12 +336,12 @@ def _put_on_record(
     with decision_lock(home, problem):
         record(
             lake,
-            version=row["version"],
-            trained_at=row["trained_at"],
-            verdict=verdict,
-            reasons=[reason],
-            criteria=json.dumps([criterion.to_json()] if criterion else []),
+            version=ending.row["version"],
+            trained_at=ending.row["trained_at"],
+            verdict=ending.verdict,
+            reasons=[ending.reason],
+            criteria=json.dumps([ending.criterion.to_json()] if ending.criterion else []),
             champion_before=pointed_version(home.bundles(problem.key)),
-            decided_by=by,
-            run_id=run_id,
+            decided_by=ending.by,
+            run_id=ending.run_id,
         )
