@@ -112,8 +112,8 @@ def _missing_values_are_survived(
     """Where little or nothing is known of a decision, its score stays in reach of the base rate.
 
     Categories may always bring a value that training never saw. A column of an entity, but not of a candidate, may be
-    missing where the sample has it missing. Of a number that is always there the model could not learn what its absence
-    means: its median stands in for it (`models.encoding`). So one of which nothing is known is like the usual decision,
+    missing where the sample has it missing. Of what is always there the model could not learn what its absence means:
+    a usual value stands in for it (`models.encoding`). So one of which nothing is known is like the usual decision,
     which may be far below the base rate where outcomes are rare, and must not be farther.
     """
     features = features_of(problem)

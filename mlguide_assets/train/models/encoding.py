@@ -1,9 +1,11 @@
 """From feature columns to the numbers a model takes. Learned on the training rows, stored with the model.
 
-Numbers pass as they are, missing ones as NaN. Where training never lacked a number, no model could learn what its
-absence means, and trees would send it to either side: its median stands in for it. A category becomes its position in
-the list of values that training saw; one that it never saw is missing. Of a category with more than `MOST_VALUES`
-values the most frequent of the training rows keep a position, and all others, also those never seen, share one.
+Numbers pass as they are, missing ones as NaN. A category becomes its position in the list of values that training saw;
+one that it never saw is missing. Of a category with more than `MOST_VALUES` values the most frequent of the training
+rows keep a position, and all others, also those never seen, share one.
+
+Where training never lacked a feature, no model could learn what its absence means, and trees would send it to either
+side: the median of a number stands in for it, and the most frequent value of a category.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -30,8 +32,8 @@ MOST_VALUES = 100
 class EncodedFeature:
     """One column of the matrix; `categories` is None for a number.
 
-    `others`: whether any other value has the position after the last category; else it is missing. `usual`: what stands
-    in for a missing number; None where missing numbers stay so.
+    `others`: whether any other value has the position after the last category; else it is missing. `usual`: the number,
+    or the position of the category, that stands in for what is missing; None where it stays so.
     """
 
     name: str
@@ -78,7 +80,7 @@ class Encoding:
         return ["c" if feature.categories is not None else "q" for feature in self.features]
 
     def matrix(self, rows: pa.Table) -> Matrix:
-        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen, but for `usual` numbers.
+        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen and has no `usual`.
 
         What is too large for a model is the largest that it takes (`single_precision`), in training and in answers.
 
@@ -114,7 +116,7 @@ class Encoding:
 
     @cached_property
     def _usual(self) -> npt.NDArray[np.float64]:
-        """What stands in for a missing number, feature by feature; NaN where nothing does."""
+        """What stands in for what is missing, feature by feature; NaN where nothing does."""
         return np.array([np.nan if feature.usual is None else feature.usual for feature in self.features])
 
     @cached_property
@@ -167,10 +169,10 @@ def _category(name: str, column: pa.ChunkedArray) -> EncodedFeature:
     """The values of a category, the most frequent where there are too many."""
     found = pc.value_counts(column.drop_null())
     counts = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
-    if len(counts) <= MOST_VALUES:
-        return EncodedFeature(name, tuple(sorted(counts)))
-    most = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VALUES]
-    return EncodedFeature(name, tuple(sorted(most)), others=True)
+    by_frequency = sorted(counts, key=lambda value: (-counts[value], value))
+    kept = sorted(by_frequency[:MOST_VALUES])
+    usual = float(kept.index(by_frequency[0])) if kept and not column.null_count else None
+    return EncodedFeature(name, tuple(kept), others=len(counts) > len(kept), usual=usual)
 
 
 def _positions(feature: EncodedFeature, column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:

@@ -59,14 +59,14 @@ def test_what_is_too_large_for_a_model_is_the_largest_that_it_takes_in_training_
     np.testing.assert_array_equal(ENCODING.matrix_of_values(rows.to_pydict()), matrix)
 
 
-def test_a_number_that_training_never_lacked_is_its_median_where_it_is_missing() -> None:
+def test_what_training_never_lacked_is_its_usual_value_where_it_is_missing() -> None:
     """Trees would send it to either side: one of which nothing was known scored as the largest amounts do."""
-    rows = pa.table({"theme": ["art"] * 4, "age": [30, 70, 40, 60], "rate": [0.1, None, 0.3, 0.2]})
+    rows = pa.table({"theme": ["art", "sport", "art", "zoo"], "age": [30, 70, 40, 60], "rate": [0.1, None, 0.3, 0.2]})
     encoding = Encoding.fit(rows, FEATURES)
     assert Encoding.from_json(json.loads(json.dumps(encoding.to_json()))) == encoding
-    nothing: dict[str, list[Any]] = {"theme": [None, "art"], "age": [None, 20], "rate": [None, 0.5]}
+    nothing: dict[str, list[Any]] = {"theme": [None, "zoo", "new"], "age": [None, 20, 1], "rate": [None, 0.5, 0]}
     types = {"theme": pa.string(), "age": pa.int64(), "rate": pa.float64()}
-    expected = np.array([[np.nan, 40, np.nan], [0, 20, 0.5]], dtype=np.float32)
+    expected = np.array([[0, 40, np.nan], [2, 20, 0.5], [0, 1, 0]], dtype=np.float32)
     table = pa.table({name: pa.array(values, types[name]) for name, values in nothing.items()})
     np.testing.assert_array_equal(encoding.matrix(table), expected)
     np.testing.assert_array_equal(encoding.matrix_of_values(nothing), expected)
@@ -124,5 +124,5 @@ def test_of_a_category_of_thousands_the_most_frequent_are_kept_and_the_rest_is_o
 def test_as_many_values_as_are_kept_have_no_others() -> None:
     rows = pa.table({"theme": [str(n) for n in range(MOST_VALUES)] * 2})
     [theme] = Encoding.fit(rows, FEATURES[:1]).features
-    assert theme == EncodedFeature("theme", tuple(sorted({str(n) for n in range(MOST_VALUES)})))
-    assert Encoding((theme,)).to_json() == [{"name": "theme", "categories": theme.categories}]
+    assert theme == EncodedFeature("theme", tuple(sorted({str(n) for n in range(MOST_VALUES)})), usual=0.0)
+    assert Encoding((theme,)).to_json() == [{"name": "theme", "categories": theme.categories, "usual": 0.0}]
