@@ -92,7 +92,13 @@ def _sign(criterion: Mapping[str, Any]) -> str:
 
 
 def beats_base_rate(
-    replicates: Replicates, model: str, units: tuple[int, int], rows: tuple[int, int], problem: Problem
+    replicates: Replicates,
+    model: str,
+    units: tuple[int, int],
+    rows: tuple[int, int],
+    problem: Problem,
+    *,
+    sampled: bool = False,
 ) -> Criterion:
     """The whole interval of the gain in the primary metric lies above the problem's `min_gain`.
 
@@ -100,11 +106,13 @@ def beats_base_rate(
         units: how many have a row with a positive outcome in the test window, and how many one with a negative. With
             fewer than `fewest_units` the interval is of no use, and the criterion fails.
         rows: how many have a positive outcome, and how many a negative.
+        sampled: the test window is that of a seeded sample of units.
     """
     metric, minimum = problem.metric.primary, problem.gate.min_gain
     gain = paired_difference(replicates, model, BASE_RATE, metric)
     side = "worse" if gain.value < 0 else "better"
-    found = f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate"
+    of_all = f"{problem.decision.counted(sum(rows))}{' of a seeded sample' if sampled else ''}"
+    found = f"On {of_all}, {METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate"
     if min(units) < fewest_units(problem):
         reason = f"{found}, and whether that is chance cannot be said: {_too_few(units, rows, problem)}"
         return Criterion("beats_base_rate", gain.value, None, None, minimum, False, reason)

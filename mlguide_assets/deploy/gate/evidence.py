@@ -101,6 +101,7 @@ def _evidence(
         model=model,
         chosen_because=facts.get("model_reason"),
         scores=scores,
+        sampled="rows_in_memory" in facts,
         contract_results=_rows(tables.contract_results),
         comparison=comparison,
         calibration_error=_estimate(tables.model_evaluation, model, "calibration_error"),

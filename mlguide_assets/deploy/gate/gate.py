@@ -34,6 +34,7 @@ class Evidence:
         chosen_because: why it was chosen among the models, in one sentence; None for a candidate of before there was
             a choice.
         scores: keys, label, and the probabilities of the base rate and of the candidate, on the test window.
+        sampled: it was trained with more rows than memory holds, and the test window is that of a seeded sample.
         contract_results: rule, violations, rows and action of every rule at the last ingest.
         comparison: with the champion; None where there is none.
         calibration_error, calibration_by_chance: of the candidate, and of perfectly calibrated probabilities.
@@ -58,6 +59,7 @@ class Evidence:
     parity: Parity
     bundle_megabytes: float
     latency_ms: float
+    sampled: bool = False
     outgrown: Sequence[str] = ()
     withdrawn: str | None = None
     same_as_champion: bool = False
@@ -155,7 +157,7 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
     rows = int(sides[0].sum()), int(sides[1].sum())
     limit = problem.gate.max_group_gap
     return (
-        ask.beats_base_rate(replicates, evidence.model, units, rows, problem),
+        ask.beats_base_rate(replicates, evidence.model, units, rows, problem, sampled=evidence.sampled),
         ask.is_not_chance(scores, evidence.model, problem),
         ask.data_can_be_believed(evidence.contract_results, problem),
         ask.is_calibrated(

@@ -94,8 +94,14 @@ def test_a_model_that_ranks_the_wrong_way_round_is_refused_and_called_worse() ->
     turned = wrong.set_column(position, "xgboost", [1 - wrong["xgboost"].to_numpy()])
     decision = decide(evidence(turned), STRICT)
     assert decision.verdict == "refused"
-    assert decision.reasons[0].startswith("ROC AUC is 0.")
+    assert decision.reasons[0].startswith(f"On {len(wrong):,} sends, ROC AUC is 0.")
     assert "worse than the base rate" in decision.reasons[0]
+
+
+def test_a_verdict_says_where_it_is_of_a_sample() -> None:
+    known = scores(signal=1.2)
+    decision = decide(evidence(known, sampled=True), STRICT)
+    assert decision.reasons[0].startswith(f"On {len(known):,} sends of a seeded sample, ROC AUC is 0.")
 
 
 def test_too_many_warned_violations_refuse_the_best_model() -> None:
