@@ -11,6 +11,7 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from mlguide_assets.console.run import collect_garbage_rarely
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
 from mlguide_assets.prepare.core import core_by_partition
@@ -29,6 +30,8 @@ def write_world(folder: Path, sends: int, days: int) -> None:
 
 
 def build(source: Path, root: Path) -> None:
+    # As the command does.
+    collect_garbage_rarely()
     start = time.perf_counter()
     lake = Lake(root)
     problem = with_overrides(load_problem("planeswalker"), source=str(source))
