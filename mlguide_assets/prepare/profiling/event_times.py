@@ -14,6 +14,7 @@ _LATER = word_set(
     "shipped delivered returned due end ended until closed cancelled canceled expiry expires refunded paid resolved "
     "completed finished estimated expected planned scheduled fp1 fp2 fp3 approved processed last next to thru through"
 )
+_FORESEEN = word_set("due expiry expires estimated expected planned scheduled promised last next to thru through until")
 _NEVER = word_set("dob birth birthday birthdate born")
 _COUNTED = ("year", "month", "week", "day", "hour")
 MOST_PER_ID = 1.02
@@ -106,6 +107,24 @@ def comes_later(name: str) -> bool:
     (True, True, False)
     """
     return bool({*_LATER, "status"} & set(words(name)))
+
+
+def may_be_of_an_outcome(name: str) -> bool:
+    """Whether a time may be that of an outcome: not of a birth, nor of when the row was written or changed.
+
+    >>> may_be_of_an_outcome("closed_at"), may_be_of_an_outcome("updated_at")
+    (True, False)
+    """
+    return not (_CHANGED | _WRITTEN | _NEVER) & set(words(name))
+
+
+def is_foreseen(name: str) -> bool:
+    """Whether a time is called as what was expected, not as what happened.
+
+    >>> is_foreseen("due_date"), is_foreseen("closed_at")
+    (True, False)
+    """
+    return bool(_FORESEEN & set(words(name)))
 
 
 def when_it_began(profile: TableProfile) -> ColumnProfile | None:

@@ -1,31 +1,121 @@
 """After how long the outcome of an event is final: as far as the tables say."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
+
+import ibis
 
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.candidates import first_and_last, instants
-from mlguide_assets.prepare.profiling.columns import ColumnProfile
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
+from mlguide_assets.prepare.profiling.event_times import comes_later, is_foreseen, may_be_of_an_outcome
+from mlguide_assets.prepare.profiling.nouns import names_outcome, words
 from mlguide_assets.prepare.profiling.roles import Source
+
+FEWEST_ENDS = 20
+"""Fewer rows with another time do not show how long an outcome takes."""
+EARLY = 0.01
+"""Of the rows with another time, those that may have it before the event: mistakes."""
+STEM = 5
+"""Words that begin with so many equal letters speak of the same, as `returned` and `return_date` do."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """Another time of an event, which may be when its outcome became known.
+
+    Attributes:
+        fits: how much it looks like that; the best has the most.
+        usual, longest: after how many seconds it comes in 99 % of the rows, and in all.
+    """
+
+    column: str
+    fits: int
+    usual: float
+    longest: float
 
 
 def window_of(source: Source, table: DraftTable, column: ColumnProfile) -> tuple[str, str]:
-    """How long an outcome takes to be known: as long as it is empty at the end of the data, if it is."""
+    """How long an outcome takes to be known.
+
+    As long as it is empty at the end of the data, if it is; else as another time says, such as `closed_at`.
+    """
     rows = instants(source, table)
     first, last = first_and_last(rows)
     span = (last - first).days if first and last else 0
     default = "7d" if span >= 70 else "1d" if span >= 4 else "1h"
-    if column.filled == column.rows or last is None:
+    if last is None:
         return default, "? after so long an outcome is final; the tables do not say"
     unknown = rows.filter(rows[column.name].isnull())
     oldest = unknown.aggregate(first=unknown.happened.min()).to_pyarrow()["first"][0].as_py()
     days = math.ceil((last - oldest) / timedelta(days=1)) if oldest else 0
     if oldest and 0 < days <= span / 4:
         return f"{days}d", f"? empty only in the last {counted(days, 'day')}: not known yet"
+    if end := max(_ends(table, column, rows), key=lambda each: (each.fits, each.longest), default=None):
+        return _window_until(end, default, timedelta(days=span))
+    if column.filled == column.rows:
+        return default, "? after so long an outcome is final; the tables do not say"
     empty = column.rows - column.filled
     return (
         default,
         f"? after so long an outcome is final; {counted(empty, 'row')} {agreeing(empty, 'has')} none, and "
         f"{agreeing(empty, 'does')} not count",
     )
+
+
+def _window_until(end: _End, default: str, span: timedelta) -> tuple[str, str]:
+    """A window that ends once another time has come, in nearly all rows; too long a one leaves too little to learn."""
+    rare = end.longest > 2 * end.usual
+    window, said = _rounded_up(end.usual if rare else end.longest)
+    evidence = f"{end.column} is at most {said} later{' in 99 % of the rows' if rare else ''}"
+    if timedelta(seconds=end.usual) > span / 4:
+        return default, f"? after so long an outcome is final; but {evidence}"
+    return window, f"? {evidence}"
+
+
+def _rounded_up(seconds: float) -> tuple[str, str]:
+    """A duration as the file and as a sentence say it.
+
+    >>> _rounded_up(90_000), _rounded_up(60)
+    (('2d', '2 days'), ('1h', '1 hour'))
+    """
+    if seconds > 86_400:
+        days = math.ceil(seconds / 86_400)
+        return f"{days}d", counted(days, "day")
+    hours = max(math.ceil(seconds / 3_600), 1)
+    return f"{hours}h", counted(hours, "hour")
+
+
+def _ends(table: DraftTable, column: ColumnProfile, rows: ibis.Table) -> Iterator[_End]:
+    """The other times of an event that may say when its outcome became known, and how long that took."""
+    for other in table.profile.times:
+        if other is table.at or not may_be_of_an_outcome(other.name):
+            continue
+        seconds = time_of(rows, other).epoch_seconds() - rows.happened.epoch_seconds()
+        timed = rows.mutate(seconds=seconds).filter(rows[column.name].notnull())
+        found = timed.aggregate(
+            outcomes=timed.count(),
+            ends=timed.seconds.count(),
+            early=(timed.seconds < 0).sum(),
+            usual=timed.seconds.quantile(0.99),
+            longest=timed.seconds.max(),
+        )
+        outcomes, ends, early, usual, longest = found.to_pyarrow().to_pylist()[0].values()
+        together = ends == outcomes == other.filled < other.rows
+        fits = 4 * _speak_of_the_same(column.name, other.name) + 2 * together + _named(other.name)
+        if ends >= FEWEST_ENDS and early <= EARLY * ends and longest > 0:
+            yield _End(other.name, fits, max(usual, 0), longest)
+
+
+def _named(time: str) -> int:
+    """How much the name of a time is like that of when something had become of an event."""
+    return -1 if is_foreseen(time) else int(comes_later(time) or names_outcome(time))
+
+
+def _speak_of_the_same(column: str, other: str) -> bool:
+    """Whether two names have a word in common, such as `returned` and `return_date`."""
+    stems = [{word[:STEM] for word in words(name) if len(word) >= STEM} for name in (column, other)]
+    return bool(stems[0] & stems[1])

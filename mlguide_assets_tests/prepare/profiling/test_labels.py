@@ -131,6 +131,24 @@ def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp
 
 
 @pytest.mark.parametrize(
+    ("others", "window"),
+    [
+        (f"{DAYS} + INTERVAL (1 + i % 12) DAY AS closed_at", "12d"),
+        (f"{DAYS} + INTERVAL (i % 10) HOUR AS result_at, {DAYS} + INTERVAL 40 DAY AS due_date", "9h"),
+        (f"CASE WHEN i % 7 = 0 THEN {DAYS} + INTERVAL (i % 5) DAY END AS return_date, {DAYS} AS shipped_at", "4d"),
+        (f"{DAYS} + INTERVAL (if(i = 7, 60, 3)) DAY AS closed_at", "3d"),
+        (f"{DAYS} + INTERVAL 200 DAY AS closed_at", "7d"),
+        (f"{DAYS} - INTERVAL 3 DAY AS ordered_on, {DAYS} + INTERVAL 3 DAY AS updated_at", "7d"),
+    ],
+)
+def test_another_time_shows_how_long_an_outcome_takes(others: str, window: str, duck: Any, tmp_path: Path) -> None:
+    rentals = f"SELECT i AS rental_id, i % 40 AS user_id, {DAYS} AS rented_at, i % 7 = 0 AS returned, {others}"
+    file = drafted(write_tables(tmp_path / "cars", rentals=f"{rentals} FROM range(900) t(i)"), duck, tmp_path)
+    assert file["tables"]["rentals"]["at"] == "rented_at"
+    assert file["predict"]["label"]["window"] == window
+
+
+@pytest.mark.parametrize(
     ("number", "positive"),
     [
         ("delay_minutes", {"at_least": 45.0}),
