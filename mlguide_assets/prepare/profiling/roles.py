@@ -9,6 +9,7 @@ import ibis
 
 from mlguide_assets.define.values import ascii_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
+from mlguide_assets.prepare.profiling.copies import copies
 from mlguide_assets.prepare.profiling.drafting import file_name
 from mlguide_assets.prepare.profiling.event_times import (
     MOST_PER_ID,
@@ -157,7 +158,8 @@ def _free(noun: str, taken: set[str], ending: str) -> str:
 
 def look_at(listing: Listing, connection: Any) -> Source:
     """Profile all tables and find how they belong together."""
-    profiles = {table.name: profile_table(table, connection) for table in listing.tables}
+    twice = copies(listing.tables, connection)
+    profiles = {table.name: profile_table(table, connection) for table in listing.tables if table.name not in twice}
     rows = {name: connection.table(profile.table.view) for name, profile in profiles.items()}
     histories = {name: found for name in profiles if (found := find_history(profiles[name], rows[name]))}
     references = find_references(profiles, connection, {name: each.key for name, each in histories.items()})
@@ -166,7 +168,7 @@ def look_at(listing: Listing, connection: Any) -> Source:
         # Spans of somebody to which nothing refers, such as those of patients under a treatment, are events themselves.
         histories = {name: each for name, each in histories.items() if name in asked}
         references = find_references(profiles, connection, {name: each.key for name, each in histories.items()})
-    return Source(profiles, connection, histories, references)
+    return Source(profiles, connection, histories, references, twice)
 
 
 def _is_entity_id(column: ColumnProfile) -> bool:

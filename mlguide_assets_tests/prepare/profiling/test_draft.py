@@ -36,6 +36,25 @@ def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
     assert Features.model_validate(file["features"]).automatic
 
 
+@pytest.mark.parametrize(
+    ("again", "reason"),
+    [
+        ("SELECT * FROM orders", "its rows are those of orders"),
+        ("SELECT * FROM orders WHERE ordered_at > TIMESTAMP '2024-06-01'", "all its rows are rows of orders"),
+        ("SELECT order_id, customer_id, ordered_at FROM orders", "its rows are those of orders"),
+        ("SELECT order_id + 600 AS order_id, * EXCLUDE order_id FROM orders", ""),
+        ("SELECT DISTINCT customer_id, amount::INT AS whole FROM orders", ""),
+        ("SELECT DISTINCT customer_id, customer_id % 7 AS shop FROM orders", ""),
+    ],
+)
+def test_rows_that_another_table_has_too_are_used_once(again: str, reason: str, duck: Any, tmp_path: Path) -> None:
+    orders = ORDERS.replace(" AS amount", " AS amount, i * 11 % 40 % 7 AS shop")
+    v_orders = f"WITH orders AS ({orders}) {again}"
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders, v_orders=v_orders)
+    text = draft_text(source, duck, tmp_path)
+    assert re.findall(r"# not used: v_orders \((.*rows.* of orders)\)", text) == [reason] * bool(reason)
+
+
 def test_columns_may_be_called_as_parameters_of_what_reads_them(duck: Any, tmp_path: Path) -> None:
     people = "SELECT i AS customer_id, i % 2 AS self, i % 3 AS metrics, i % 4 AS exprs FROM range(40) t(i)"
     orders = ORDERS.replace("AS amount", "AS amount, i % 3 AS self, i % 4 AS by, i % 5 AS having, i % 6 AS kwargs")

@@ -70,7 +70,7 @@ def test_a_plain_id_refers_to_no_table_whose_key_is_called_so(duck: Any, tmp_pat
 def test_a_plain_id_that_repeats_all_ids_of_one_table_and_no_other_refers_to_it(
     tables: dict[str, int], refers: bool, duck: Any, tmp_path: Path
 ) -> None:
-    listed = {name: f"SELECT i AS id, 'c' || i % 3 AS land FROM range({rows}) t(i)" for name, rows in tables.items()}
+    listed = {name: f"SELECT i AS id, 'c' || i % 3 AS {name}_land FROM range({n}) t(i)" for name, n in tables.items()}
     gifts = f"SELECT i * 11 % 40 AS id, i AS gift_no, {DAYS} AS given_at, i % 9 = 0 AS late FROM range(600) t(i)"
     text = draft_text(write_tables(tmp_path / "charity", gifts=gifts, **listed), duck, tmp_path)
     assert (yaml.safe_load(text)["tables"]["gifts"]["of"] == {"donor": "id"}) == refers
@@ -168,8 +168,8 @@ def test_tables_of_one_name_in_two_schemas_have_two_names_and_refer_to_their_own
     with duckdb.connect(tmp_path / "shops.duckdb") as database:
         for schema in ("berlin", "ulm"):
             database.execute(f"CREATE SCHEMA {schema}")
-            database.execute(f"CREATE TABLE {schema}.customers AS {CUSTOMERS}")
-            database.execute(f"CREATE TABLE {schema}.orders AS {ORDERS}")
+            database.execute(f"CREATE TABLE {schema}.customers AS SELECT *, '{schema}' AS town FROM ({CUSTOMERS})")
+            database.execute(f"CREATE TABLE {schema}.orders AS SELECT *, '{schema}' AS town FROM ({ORDERS})")
     tables = drafted(f"duckdb://{tmp_path / 'shops.duckdb'}", duck, tmp_path)["tables"]
     assert set(tables) == {"customers", "ulm_customers", "orders", "ulm_orders"}
     assert (tables["ulm_customers"]["from"], tables["ulm_customers"]["entity"]) == ("ulm.customers", "ulm_customer")
