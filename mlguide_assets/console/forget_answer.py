@@ -12,6 +12,9 @@ from mlguide_assets.prepare.hosts.shared_files import shared_bucket
 from mlguide_assets.prepare.sources.reading import describe
 from mlguide_assets.settings import Home
 
+MOST_SPELLINGS = 5
+"""So many ids that may be the same are named."""
+
 
 def question(reach: Reach, home: Home) -> str:
     """What is asked before anything is removed: it names the problems where the home has others."""
@@ -30,6 +33,7 @@ def as_values(reach: Reach, done: Forgetting) -> dict[str, Any]:
         "other_files": done.other_files,
         "namesakes": [{"problem": each.problem.key, "entity": each.entity.noun} for each in reach.namesakes],
         "possible_roles": list(reach.roles),
+        "other_spellings": list(reach.spellings),
         "untouched": list(reach.untouched),
     }
 
@@ -80,6 +84,8 @@ def _learned(removal: Removal, home: Home, *, is_only: bool) -> Iterator[str]:
 
 
 def _not_reached(reach: Reach, home: Home) -> Iterator[str]:
+    for spelling in reach.spellings[:MOST_SPELLINGS]:
+        yield _spelling(spelling, reach, home)
     for noun in reach.roles:
         yield _role(noun, reach, home)
     for each in reach.namesakes:
@@ -87,6 +93,14 @@ def _not_reached(reach: Reach, home: Home) -> Iterator[str]:
     named = {each.problem.key for each in reach.namesakes}
     if without := [key for key in reach.untouched if key not in named]:
         yield f"Untouched, since it is in none of their tables: {', '.join(without)}."
+
+
+def _spelling(spelling: str, reach: Reach, home: Home) -> str:
+    noun, key = reach.targets[0].erasure.entity.noun, reach.targets[0].problem.key
+    return home.commands(
+        f"Untouched: {noun} {spelling}, whose id is written otherwise. If it is the same, "
+        f"'mlguide forget --problem {key} --{noun} {shlex.quote(spelling)}' removes it."
+    )
 
 
 def _role(noun: str, reach: Reach, home: Home) -> str:

@@ -15,7 +15,7 @@ from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
 from mlguide_assets.prepare.forgetting.other_roles import possible_roles
 from mlguide_assets.prepare.forgetting.same_entities import SameEntity, namesakes, same_entities
-from mlguide_assets.prepare.forgetting.similar_ids import ids_around
+from mlguide_assets.prepare.forgetting.similar_ids import ids_around, other_spellings
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -28,12 +28,14 @@ class Reach:
         targets: the entity in each problem that has it, that of the problem that was named first.
         namesakes: what is only called the same, in other problems: it may be another thing that has the same id.
         roles: entities of the first problem that may be the same in another role; see `possible_roles`.
+        spellings: ids of the first problem that may be the same, written otherwise; see `other_spellings`.
         untouched: keys of the problems that are left as they are, those of the namesakes among them.
     """
 
     targets: tuple[Target, ...]
     namesakes: tuple[SameEntity, ...]
     roles: tuple[str, ...]
+    spellings: tuple[str, ...]
     untouched: tuple[str, ...]
 
     @property
@@ -71,6 +73,7 @@ def find_reach(home: Home, problem: Problem, noun: str, given: str) -> Reach:
         targets,
         tuple(namesakes([named, *others], problems.values())),
         tuple(possible_roles(_lake(home, named), problem, own, keys[0][1])),
+        other_spellings(_lake(home, named), named.entity, keys[0][1]),
         tuple(key for key in problems if key not in reached),
     )
 

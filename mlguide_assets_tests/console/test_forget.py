@@ -137,6 +137,15 @@ def test_it_leaves_every_problem_that_reads_it_from_the_same_table(several: Home
     assert "Untouched, since it is in none of their tables: orders." in said
 
 
+def test_an_id_that_is_written_otherwise_is_named_with_the_command_that_removes_it(several: Home) -> None:
+    code, text = forget(several, "--card", "C-1", "--yes")
+    assert code == 0
+    said = " ".join(text.split())
+    assert "Nothing is kept of card C-1." in said
+    assert "Untouched: card c-1, whose id is written otherwise. If it is the same, " in said
+    assert f"'mlguide forget --home {several.root} --problem cards --card c-1' removes it." in said
+
+
 def test_the_summary_has_every_problem(several: Home) -> None:
     done = CliRunner().invoke(app, ["forget", "--home", str(several.root), "--card", "c-1", "--yes", "--json"])
     gone = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Ids of others that a text may mean where it has the id that is looked for: 'AB 12' begins with 'AB'."""
+"""Ids that are like the one that is looked for: 'AB 12' begins with 'AB', and 'ab-12' may be another spelling of it."""
 
 import re
 from collections.abc import Iterator
@@ -21,6 +21,19 @@ def ids_around(lake: Lake, entity: Entity, key: Key) -> frozenset[str]:
         texts = ids.name("id").as_table()
         found.update(texts.filter(texts.id.contains(key)).distinct().to_pyarrow()["id"].to_pylist())
     return frozenset(found - {key})
+
+
+def other_spellings(lake: Lake, entity: Entity, key: Key) -> tuple[str, ...]:
+    """The ids that differ from an id in case, spaces or punctuation only, such as a UUID in capital letters."""
+    own = "".join(filter(str.isalnum, str(key))).lower()
+    if isinstance(key, int) or not own:
+        return ()
+    found = set[str]()
+    for ids in _ids_in(lake, entity):
+        texts = ids.name("id").as_table()
+        alike = texts.id.re_replace(r"[^\p{L}\p{N}]", "").lower() == own
+        found.update(texts.filter(alike).distinct().to_pyarrow()["id"].to_pylist())
+    return tuple(sorted(found - {key}))
 
 
 def _ids_in(lake: Lake, entity: Entity) -> Iterator["StringColumn"]:

@@ -1,11 +1,11 @@
-"""The ids of others that contain an id, of all rows that a text may be about."""
+"""The ids of others that contain an id or may be the same, of all rows that a text may be about."""
 
 from pathlib import Path
 
 import pyarrow as pa
 
 from mlguide_assets.prepare.forgetting.forget_list import Entity
-from mlguide_assets.prepare.forgetting.similar_ids import ids_around
+from mlguide_assets.prepare.forgetting.similar_ids import ids_around, other_spellings
 from mlguide_assets.prepare.lake.lake import Lake
 
 GUEST = Entity("guest", "guest_id", "guests", "ref", {"bookings": "guest"})
@@ -23,3 +23,12 @@ def test_ids_of_rows_read_and_of_rows_rejected_are_known(tmp_path: Path) -> None
 
 def test_a_number_needs_none(tmp_path: Path) -> None:
     assert ids_around(Lake(tmp_path), GUEST, 5) == frozenset()
+
+
+def test_an_id_may_be_written_otherwise(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("guests", pa.table({"ref": ["ab12-ÄF", "AB 12 äf", "AB12", "-", None]}))
+    assert other_spellings(lake, GUEST, "AB12ÄF") == other_spellings(lake, GUEST, "{ab-12-äf}")
+    assert other_spellings(lake, GUEST, "ab12-ÄF") == ("AB 12 äf",)
+    assert other_spellings(lake, GUEST, "AB12") == other_spellings(lake, GUEST, "--") == ()
+    assert other_spellings(lake, GUEST, 12) == ()
