@@ -1,9 +1,10 @@
 """After how long the outcome of an event is final: as far as the tables say."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import ibis
 
@@ -21,6 +22,15 @@ EARLY = 0.01
 """Of the rows with another time, those that may have it before the event: mistakes."""
 STEM = 5
 """Words that begin with so many equal letters speak of the same, as `returned` and `return_date` do."""
+
+
+_MEASURES: dict[str, Callable[[Any], Any]] = {
+    "ends": lambda seconds: seconds.count(),
+    "early": lambda seconds: (seconds < 0).sum(),
+    "usual": lambda seconds: seconds.quantile(0.99),
+    "longest": lambda seconds: seconds.max(),
+}
+"""What is measured of the seconds from the events to another time."""
 
 
 @dataclass(frozen=True)
@@ -91,20 +101,20 @@ def _rounded_up(seconds: float) -> tuple[str, str]:
 
 def _ends(table: DraftTable, column: ColumnProfile, rows: ibis.Table) -> Iterator[_End]:
     """The other times of an event that may say when its outcome became known, and how long that took."""
-    for other in table.profile.times:
-        if other is table.at or not may_be_of_an_outcome(other.name):
-            continue
-        seconds = time_of(rows, other).epoch_seconds() - rows.happened.epoch_seconds()
-        timed = rows.mutate(seconds=seconds).filter(rows[column.name].notnull())
-        found = timed.aggregate(
-            outcomes=timed.count(),
-            ends=timed.seconds.count(),
-            early=(timed.seconds < 0).sum(),
-            usual=timed.seconds.quantile(0.99),
-            longest=timed.seconds.max(),
-        )
-        outcomes, ends, early, usual, longest = found.to_pyarrow().to_pylist()[0].values()
-        together = ends == outcomes == other.filled < other.rows
+    others = [each for each in table.profile.times if each is not table.at and may_be_of_an_outcome(each.name)]
+    if not others:
+        return
+    happened = rows.happened.epoch_seconds()
+    late = {f"t{place}": time_of(rows, each).epoch_seconds() - happened for place, each in enumerate(others)}
+    timed = rows.select({"outcome": rows[column.name], **late})
+    timed = timed.filter(timed.outcome.notnull())
+    found = timed.aggregate(
+        outcomes=timed.count(), **{f"{key}_{name}": of(timed[key]) for key in late for name, of in _MEASURES.items()}
+    )
+    values = found.to_pyarrow().to_pylist()[0]
+    for key, other in zip(late, others, strict=True):
+        ends, early, usual, longest = (values[f"{key}_{name}"] for name in _MEASURES)
+        together = ends == values["outcomes"] == other.filled < other.rows
         fits = 4 * _speak_of_the_same(column.name, other.name) + 2 * together + _named(other.name)
         if ends >= FEWEST_ENDS and early <= EARLY * ends and longest > 0:
             yield _End(other.name, fits, max(usual, 0), longest)
