@@ -8,8 +8,8 @@ from typing import Any
 import ibis
 
 from mlguide_assets.english import counted
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, number_of, time_of
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, number_of, time_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
 from mlguide_assets.prepare.profiling.event_times import when_it_happened
 from mlguide_assets.prepare.profiling.roles import Source
 

@@ -13,6 +13,7 @@ import ibis
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind, shortened
 from mlguide_assets.prepare.profiling.listing import ListedTable
+from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, number_reader
 from mlguide_assets.prepare.sources.times import read_times
 
@@ -69,11 +70,17 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """A table with what is known of its columns, and the columns each of which is unique."""
+    """A table with what is known of its columns.
+
+    Attributes:
+        unique: the columns each of which is unique.
+        twins: columns that would be called in the file as another one is, and that one: they are not looked at.
+    """
 
     table: ListedTable
     columns: dict[str, ColumnProfile]
     unique: tuple[str, ...] = ()
+    twins: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -88,8 +95,25 @@ def profile_table(table: ListedTable, connection: Any) -> TableProfile:
     """Look at every column of a table."""
     counts = _counts(table, connection)
     rows = connection.table(table.view)
-    columns = {name: _profile(rows, name, table, connection, *counts[name]) for name in table.types}
-    return TableProfile(table, columns, tuple(_unique(table, columns, connection)))
+    # What the file needs no other name for comes first.
+    named: dict[str, str] = {}
+    for name in sorted(table.types, key=lambda name: file_name(name) != name):
+        named.setdefault(file_name(name), name)
+    twins = [(name, named[file_name(name)]) for name in table.types if named[file_name(name)] != name]
+    own = [name for name in table.types if named[file_name(name)] == name]
+    columns = {name: _profile(rows, name, table, connection, *counts[name]) for name in own}
+    return TableProfile(table, columns, tuple(_unique(table, columns, connection)), tuple(twins))
+
+
+def file_name(name: str) -> str:
+    """A name of the source as a name in the file: letters, digits and underscores.
+
+    >>> file_name("delivered at"), file_name("TX_AMOUNT")
+    ('delivered_at', 'TX_AMOUNT')
+    """
+    if name.isidentifier():
+        return name
+    return plain(name) or "column"
 
 
 def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:

@@ -9,7 +9,8 @@ from typing import Any
 from mlguide_assets.define.decision import TAKEN
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, first_and_last, instants
-from mlguide_assets.prepare.profiling.drafting import DraftTable, Line, file_name, kind_of
+from mlguide_assets.prepare.profiling.columns import file_name
+from mlguide_assets.prepare.profiling.drafting import DraftTable, Line, kind_of
 from mlguide_assets.prepare.profiling.ended_units import why_ended
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS
 from mlguide_assets.prepare.profiling.labels import label_candidates, label_leaks, why_none

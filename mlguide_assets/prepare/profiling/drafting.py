@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, as_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, as_of, file_name
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
-from mlguide_assets.prepare.sources.names import plain
 
 MOST_EMPTY = 0.95
 """A column that is emptier says too little."""
@@ -63,17 +62,6 @@ class DraftTable:
         return [column for column in self.profile.columns.values() if file_name(column.name) in listed]
 
 
-def file_name(name: str) -> str:
-    """A name of the source as a name in the file: letters, digits and underscores.
-
-    >>> file_name("delivered at"), file_name("TX_AMOUNT")
-    ('delivered_at', 'TX_AMOUNT')
-    """
-    if name.isidentifier():
-        return name
-    return plain(name) or "column"
-
-
 def columns_of(
     profile: TableProfile, used: dict[str, str], ids: dict[str, str]
 ) -> tuple[list[Line], list[tuple[str, str]]]:
@@ -96,6 +84,7 @@ def columns_of(
             left_out.append((column.name, "a number of its own in every row"))
         elif column.name not in used or needs_line(column):
             lines.append(Line(file_name(column.name), _value(column, used), _comment(column, remark)))
+    left_out += [(name, f"its name here would be that of {other}: rename one of them") for name, other in profile.twins]
     return lines, left_out
 
 

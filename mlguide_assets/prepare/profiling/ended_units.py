@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from mlguide_assets.define.values import Duration
 from mlguide_assets.english import agreeing, counted, with_article
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, instants
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.columns import file_name
+from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.roles import Source
 
 MOST_AGAIN = 0.02

@@ -10,7 +10,8 @@ import ibis
 
 from mlguide_assets.english import counted, with_article
 from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_last, instants
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.columns import file_name
+from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome
 from mlguide_assets.prepare.profiling.roles import Source
 from mlguide_assets.prepare.profiling.states import State, states

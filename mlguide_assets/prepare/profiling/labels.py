@@ -15,8 +15,8 @@ from mlguide_assets.prepare.profiling.candidates import (
     instants,
     outcome_evidence,
 )
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name
+from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits, other_limits
 from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_label, names_outcome, words

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import ibis
 
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
-from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, number_of
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, file_name, number_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.event_times import parts_of_dates
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of

@@ -8,9 +8,8 @@ from typing import Any, Literal
 import ibis
 
 from mlguide_assets.define.values import ascii_name
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, file_name, profile_table
 from mlguide_assets.prepare.profiling.copies import copies
-from mlguide_assets.prepare.profiling.drafting import file_name
 from mlguide_assets.prepare.profiling.event_times import (
     MOST_PER_ID,
     one_time_per_id,

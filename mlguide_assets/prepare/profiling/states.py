@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
-from mlguide_assets.prepare.profiling.columns import ColumnProfile
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name
+from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlguide_assets.english import agreeing, counted
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, file_name, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,
     Line,
     columns_of,
-    file_name,
     looks_unchanging,
     share_of,
 )

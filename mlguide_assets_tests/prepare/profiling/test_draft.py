@@ -55,6 +55,15 @@ def test_rows_that_another_table_has_too_are_used_once(again: str, reason: str, 
     assert re.findall(r"# not used: v_orders \((.*rows.* of orders)\)", text) == [reason] * bool(reason)
 
 
+def test_of_columns_that_the_file_would_call_the_same_one_is_read(duck: Any, tmp_path: Path) -> None:
+    also = '7 * i % 90 AS "Net (€)", i % 90 AS "Net ($)", i % 80 AS "Tax ", i % 70 AS tax'
+    orders = ORDERS.replace("SELECT", f"SELECT {also},")
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders)
+    columns = drafted(source, duck, tmp_path)["tables"]["orders"]["columns"]
+    assert columns == {"amount": "number", "tax": "number", "net": {"kind": "number", "name": "Net (€)"}}
+    assert "Net ($) (its name here would be that of Net (€): rename one of them)" in draft_text(source, duck, tmp_path)
+
+
 def test_columns_may_be_called_as_parameters_of_what_reads_them(duck: Any, tmp_path: Path) -> None:
     people = "SELECT i AS customer_id, i % 2 AS self, i % 3 AS metrics, i % 4 AS exprs FROM range(40) t(i)"
     orders = ORDERS.replace("AS amount", "AS amount, i % 3 AS self, i % 4 AS by, i % 5 AS having, i % 6 AS kwargs")

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 import yaml
 
-from mlguide_assets.prepare.profiling.drafting import file_name
+from mlguide_assets.prepare.profiling.columns import file_name
 from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
 
 
