@@ -1,6 +1,7 @@
 """Words in the names of tables and columns: `CUSTOMER_ID` is of a customer, `user_profiles` holds users.
 
-It knows English plurals and common ways to name columns. It reads no data.
+It knows English plurals and common ways to name columns. Words in other scripts than the Latin one are compared, and
+a few that mean an id are known. It reads no data.
 """
 
 import re
@@ -8,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from mlguide_assets.define.schema import TAKEN_NOUNS
+from mlguide_assets.define.values import ascii_name
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -39,7 +41,7 @@ _LABELS = word_set("y label target outcome")
 _EARLIER = word_set("previous prior prev earlier former")
 """Words of what had become of something before, such as `previous_cancellations`."""
 
-_PLAIN_IDS = word_set("id ids uuid guid key pk fk sk")
+_PLAIN_IDS = word_set("id ids uuid guid key pk fk sk 编号 編號 编码 番号 コード 번호 아이디 код номер ид κωδικος")
 _IDS = _PLAIN_IDS | word_set("upc ean isbn imei iban vin serial")
 _NUMBERS = word_set("no nr num number nummer")
 """Words beside the noun of an id, as in `customer_no`."""
@@ -53,6 +55,11 @@ _FILLERS = word_set(
     "tbl stg raw history hist scd demographics attributes export dump log logs"
 )
 """Words in the names of tables that do not say what a row is."""
+
+_ID_AT_END = re.compile("(?<=.)(编号|編號|编码|番号|コード|번호|아이디)$")
+"""Chinese, Japanese and Korean write no space before what means an id."""
+_NOT_DECOMPOSED = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
+"""Letters of Latin alphabets that Unicode does not take for another one with a mark."""
 
 _NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__|row[._ ]?(names?|id|no|num|number|index)")
 """Names that CSV files here, pandas, Arrow and R give to columns that have none, or that number the rows."""
@@ -69,12 +76,17 @@ _SINGULAR_ALREADY = word_set("series news species data media sms status address 
 def words(name: str) -> list[str]:
     """The words of a name, in lower case.
 
-    >>> words("CUSTOMER_ID"), words("driverStandingsId"), words("created at")
-    (['customer', 'id'], ['driver', 'standings', 'id'], ['created', 'at'])
+    >>> words("CUSTOMER_ID"), words("driverStandingsId"), words("created at"), words("größe")
+    (['customer', 'id'], ['driver', 'standings', 'id'], ['created', 'at'], ['grosse'])
+    >>> words("用户编号"), words("クライアントID"), words("код_клиента")
+    (['用户', '编号'], ['クライアント', 'id'], ['код', 'клиента'])
     """
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", ascii_only))
-    return [word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word]
+    marked = unicodedata.normalize("NFKD", name.translate(_NOT_DECOMPOSED))
+    # Composed again, since some scripts write with marks what are other letters: コ and ゴ.
+    letters = unicodedata.normalize("NFC", re.sub(r"(?<=[A-Za-z\u0370-\u03ff])[\u0300-\u036f]+", "", marked))
+    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", letters))
+    parted = re.sub(r"(?<=[^\W\d_a-zA-Z])(?=[a-zA-Z])|(?<=[a-zA-Z])(?=[^\W\d_a-zA-Z])", "_", parted)
+    return [word for word in re.split(r"[\W_]+", _ID_AT_END.sub(r"_\1", parted).lower()) if word]
 
 
 def singular(word: str) -> str:
@@ -97,11 +109,11 @@ def singular(word: str) -> str:
 def noun(parts: Iterable[str], otherwise: str) -> str:
     """Words as a noun of a problem file: lower case, in the singular.
 
-    >>> noun(["loyalty", "members"], "thing"), noun(["runs"], "thing")
-    ('loyalty_member', 'run_case')
+    >>> noun(["loyalty", "members"], "thing"), noun(["runs"], "thing"), noun(["用户"], "thing")
+    ('loyalty_member', 'run_case', 'u7528_u6237')
     """
     parts = list(parts)
-    joined = "_".join([*parts[:-1], singular(parts[-1])]) if parts else ""
+    joined = ascii_name("_".join([*parts[:-1], singular(parts[-1])])) if parts else ""
     joined = joined.lstrip("0123456789_")[:32].strip("_")
     if joined in TAKEN_NOUNS:
         return f"{joined}_case"
@@ -122,8 +134,8 @@ def noun_of_table(name: str) -> str:
 def is_id_name(name: str) -> bool:
     """Whether a column is called as ids are: `id`, `userId`, `customer_key`, `fk_order`, `customerid`, `order_no`.
 
-    >>> [is_id_name(name) for name in ("customerNumber", "cust_no", "Kundennr", "house_no", "number_of_orders")]
-    [True, True, True, False, False]
+    >>> [is_id_name(name) for name in ("customerNumber", "cust_no", "Kundennr", "house_no", "用户编号", "цена")]
+    [True, True, True, False, True, False]
     """
     parts = words(name)
     if not parts:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mlguide_assets.prepare.profiling.columns import file_name
+from mlguide_assets.prepare.profiling.nouns import noun_of_id
 from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
 
 
@@ -75,6 +76,29 @@ def test_a_plain_id_that_repeats_all_ids_of_one_table_and_no_other_refers_to_it(
     text = draft_text(write_tables(tmp_path / "charity", gifts=gifts, **listed), duck, tmp_path)
     assert (yaml.safe_load(text)["tables"]["gifts"]["of"] == {"donor": "id"}) == refers
     assert ("# ? all 40 values are in donors.id, though no name says so" in text) == refers
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "other"),
+    [
+        ("用户", "用户编号", "商品编号"),
+        ("クライアント", "クライアントID", "商品ID"),
+        ("клиенты", "код_клиента", "код_товара"),
+        ("고객", "고객번호", "상품번호"),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_ids_may_be_named_in_other_scripts(
+    table: str, column: str, other: str, listed: bool, duck: Any, tmp_path: Path
+) -> None:
+    users = f"SELECT i + 100 AS {column}, {DAYS} - INTERVAL 1 YEAR AS begin, i % 3 AS age FROM range(40) t(i)"
+    goods = f"SELECT i + 100 AS {other}, i % 9 * 0.5 AS price FROM range(40) t(i)"
+    ids = f"i * 11 % 40 + 100 AS {column}, i * 7 % 40 + 100 AS {other}"
+    orders = f"SELECT i AS n, {ids}, {DAYS} AS at, i % 9 = 0 AS late FROM range(600) t(i)"
+    tables = {"orders": orders, **({table: users, "goods": goods} if listed else {})}
+    of = drafted(write_tables(tmp_path / "shop", **tables), duck, tmp_path)["tables"]["orders"]["of"]
+    assert sorted(of.values()) == sorted([column, other])
+    assert of[noun_of_id(column)] == column
 
 
 def test_a_code_that_reads_as_a_category_is_declared_once(duck: Any, tmp_path: Path) -> None:
