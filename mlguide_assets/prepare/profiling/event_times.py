@@ -22,6 +22,7 @@ MOST_PER_ID = 1.02
 _HIGHEST = {"month": 12, "week": 53, "hour": 24}
 _FIRST_YEAR, _LAST_YEAR = 1000, 2200
 """Whole numbers beyond these are no years of a calendar, such as those of an employee with a company."""
+_YEAR = re.compile(r"(1\d|2[01])\d\d")
 _PERIODS = word_set("year month week quarter period date yearmonth yyyymm")
 _PERIOD = re.compile(r"(19|20)\d\d[-/. ]?[MQW]?\d{1,2}|(\d\d?|Q[1-4])[-/. ](19|20)\d\d|[A-Za-z]{3,9}[-/. ](19|20)?\d\d")
 _BEGAN = word_set(
@@ -77,8 +78,11 @@ def _may_be_of_a_calendar(column: ColumnProfile, word: str) -> bool:
     names = words(column.name)
     if column.kind not in ("number", "integer", "category") or _NEVER & set(names):
         return False
+    if column.kind == "category" and word == "year":
+        # All rows may be of one year; then no bounds are known.
+        return bool(column.values) and all(_YEAR.fullmatch(value) for value, _ in column.values)
     if column.kind == "category":
-        return word != "year" and singular(names[-1]) == word and not _is_period(column)
+        return singular(names[-1]) == word and not _is_period(column)
     if word == "year":
         of_a_century = column.lowest >= _FIRST_YEAR and column.highest <= _LAST_YEAR
         return column.whole and (of_a_century or names == ["year"])

@@ -392,6 +392,7 @@ def test_of_a_handful_of_active_customers_the_events_are_predicted_instead(duck:
     ("columns", "said"),
     [
         ("1990 + i % 9 AS year, 1 + i % 12 AS month, 1 + i % 28 AS day", "year, month and day say together when"),
+        ("2024 AS year, 1 + i % 12 AS month, 1 + i % 28 AS day", "year, month and day say together when"),
         ("1990 + i % 9 AS season_year", "season_year is no day: write the one by which a row is known"),
         ("i % 300 AS days", "days counts from a day that it does not say"),
         ("i % 3 AS size", "no column says when its rows happened"),
