@@ -1,4 +1,4 @@
-"""How a column writes its times, as a problem file says it: a `strptime` pattern, or a count since 1970."""
+"""How a column writes its times, as a problem file says it: a `strptime` pattern, or what it counts."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,6 +10,11 @@ _YEARS_SINCE_1970 = range(10, 130)
 SINCE_1970 = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Formats of numbers that count from 1970-01-01 UTC, and how many microseconds one of them is."""
 
+EXCEL = "excel"
+"""Format of numbers that count days from 1899-12-30, with the time of day as a fraction, as spreadsheets keep dates."""
+_EXCEL_DAYS = range(29_221, 73_051)
+"""Such numbers are recognised where they are of 1980 to 2099."""
+
 
 def parse_format(value: object) -> str:
     """How a column states its times, as a problem file gives it.
@@ -18,7 +23,7 @@ def parse_format(value: object) -> str:
         ValueError: no year, month and day can be read by it.
     """
     text = value.strip() if isinstance(value, str) else ""
-    if text in SINCE_1970:
+    if text in SINCE_1970 or text == EXCEL:
         return text
     # Years of two digits, a date, and no directive that only one of Python and DuckDB knows.
     try:
@@ -29,7 +34,7 @@ def parse_format(value: object) -> str:
         raise ValueError(
             "write how the column states year, month and day, such as '%d/%m/%Y' for 31/12/2024, "
             "'%m/%d/%y %H:%M' for 12/31/24 17:00, or '%Y-%m-%dT%H:%M:%S%z'; or, for numbers that count from 1970, "
-            f"{', '.join(SINCE_1970)}"
+            f"{', '.join(SINCE_1970)}; or {EXCEL} for days as spreadsheets count them, such as 45322.5"
         )
     return text
 
@@ -46,6 +51,16 @@ def format_since_1970(numbers: Iterable[float]) -> str | None:
         if given and all(_YEARS_SINCE_1970.start * year <= each < _YEARS_SINCE_1970.stop * year for each in given):
             return format
     return None
+
+
+def may_be_of_excel(numbers: Iterable[float]) -> bool:
+    """Whether all numbers would be days of our time as spreadsheets count them.
+
+    >>> may_be_of_excel([45322, 45323.75]), may_be_of_excel([20240131])
+    (True, False)
+    """
+    given = list(numbers)
+    return bool(given) and all(_EXCEL_DAYS.start <= each < _EXCEL_DAYS.stop for each in given)
 
 
 def formats_that_read(texts: list[str]) -> list[str]:

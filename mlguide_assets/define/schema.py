@@ -44,8 +44,8 @@ class Column(Strict):
     format: str | None = Field(
         default=None,
         description="Of a column of times: a strptime pattern, such as '%d/%m/%Y', or epoch_s, epoch_ms, epoch_us for "
-        "numbers that count from 1970. Default: ISO 8601. Of a column of numbers: decimal_comma, for 1.234,56. "
-        "Default: a decimal point.",
+        "numbers that count from 1970, or excel for days as spreadsheets count them. Default: ISO 8601. Of a column of "
+        "numbers: decimal_comma, for 1.234,56. Default: a decimal point.",
     )
     description: str = Field(default="", description="What it means, for the data dictionary.")
 

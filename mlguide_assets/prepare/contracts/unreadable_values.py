@@ -5,7 +5,7 @@ Plain text in, plain text out. How values are read: `sources/spellings.py` and `
 
 import re
 
-from mlguide_assets.define.dates import format_since_1970
+from mlguide_assets.define.dates import format_since_1970, may_be_of_excel
 from mlguide_assets.define.schema import EntityTable, EventTable
 
 _FORMATS = {"seconds": "epoch_s", "milliseconds": "epoch_ms", "microseconds": "epoch_us"}
@@ -77,6 +77,11 @@ def cause_of_time(column: str, text: str) -> str:
         return (
             f"{column} must be a time, and {shown} looks like {unit} since 1970; {advice}write 2024-01-31 10:00:00 "
             f"(UTC)"
+        )
+    if re.fullmatch(r"\d{5}(\.\d+)?", text) and may_be_of_excel([float(text)]):
+        return (
+            f"{column} must be a time, and {shown} looks like a day as spreadsheets count them; state format: excel "
+            f"for the column in the problem file, or write 2024-01-31 10:00:00"
         )
     return f"{column} must be a time, and {shown} is none; write it as 2024-01-31 10:00:00, in UTC or with its offset"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.dates import format_since_1970, formats_that_read
+from mlguide_assets.define.dates import EXCEL, format_since_1970, formats_that_read, may_be_of_excel
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, word_set, words
@@ -28,6 +28,7 @@ _NESTED = re.compile(r"\{.*\}|\[.*\]", re.DOTALL)
 _IDENTIFIER = re.compile(r"(?=[\w-]*\d)[A-Za-z]{0,8}[_-]?[0-9A-Fa-f][\w-]{2,}")
 _CODED = word_set("code type status class level zip postal plz postcode category")
 _TIMED = word_set("at time timestamp ts date datetime dt epoch when on")
+_DATED = word_set("date dates datetime datum fecha data дата")
 MOST_WORDS = 4
 FEWEST_IDS = 20
 """Of things whose name no column says: fewer values that come again and again are a category."""
@@ -98,6 +99,8 @@ def _of_type(name: str, type_: Any, examples: list[str], distinct: int, filled: 
 
 
 def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int, filled: int) -> Guess:
+    if (found := _as_excel(name, examples)) is not None:
+        return found
     if not type_.is_integer():
         return Guess("number")
     if (found := _as_dates(examples)) is not None:
@@ -149,7 +152,7 @@ def _of_commas(given: list[str]) -> Guess:
 
 
 def _of_digits(name: str, given: list[str], distinct: int, filled: int) -> Guess:
-    if (found := _as_dates(given)) is not None:
+    if (found := _as_excel(name, given) or _as_dates(given)) is not None:
         return found
     if names_ids(name, distinct, filled):
         return Guess("id")
@@ -236,6 +239,15 @@ def _as_epoch(name: str, examples: list[str]) -> Guess | None:
         return None
     if format := format_since_1970(map(int, examples)):
         return Guess("time", format=format, confirm=True, zoned=True, fallback="mostly counts from 1970")
+    return None
+
+
+def _as_excel(name: str, examples: list[str]) -> Guess | None:
+    """Numbers that count days as spreadsheets do, in a column that is called as dates are."""
+    if not _DATED & set(words(name)) or not all(_NUMBER.fullmatch(text) for text in examples):
+        return None
+    if may_be_of_excel(map(float, examples)):
+        return Guess("time", format=EXCEL, confirm=True, remark="as spreadsheets count days")
     return None
 
 

@@ -9,7 +9,7 @@ import re
 import ibis
 import ibis.expr.datatypes as dt
 
-from mlguide_assets.define.dates import SINCE_1970, formats_that_read
+from mlguide_assets.define.dates import EXCEL, SINCE_1970, formats_that_read
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.functions import duckdb_function
@@ -21,6 +21,10 @@ _SINCE_1970 = r"\d{10,19}(\.\d+)?"
 _LAST_YEAR = 9999
 _LAST_MICROSECOND = 253_402_300_799_999_999
 """Of that year, since 1970."""
+_LAST_DAY = _LAST_MICROSECOND // 86_400_000_000
+_EXCEL_1970 = 25_569
+"""1970-01-01 as spreadsheets count days."""
+_MILLISECONDS_OF_DAY = 86_400_000
 _LOOKED_AT = 1000
 
 
@@ -30,13 +34,15 @@ def read_times(column: ibis.Column, format: str | None = None, timezone: str = "
     A time with a zone becomes UTC without one: the session's zone is UTC.
 
     Args:
-        format: a `strptime` pattern, or one of `SINCE_1970`; texts and numbers, such as 20241231, are read in it and in
-            no other.
+        format: a `strptime` pattern, one of `SINCE_1970`, or `EXCEL`; texts and numbers, such as 20241231, are read in
+            it and in no other.
         timezone: of times that carry no zone. An hour that a change of clocks repeats is the first of the two.
     """
     given = column.type()
     if format in SINCE_1970 and (given.is_string() or given.is_numeric()):
         time = _since_1970(column, SINCE_1970[format])
+    elif format == EXCEL and (given.is_string() or given.is_numeric()):
+        time = _in_utc(_of_excel(column), timezone)
     elif format and (given.is_string() or given.is_integer()):
         time = _strptime(column.cast("string").strip(), format)
         time = time if "%z" in format else _in_utc(time, timezone)
@@ -109,6 +115,13 @@ def _since_1970(count: ibis.Column, unit: int) -> ibis.Column:
     micros = count.try_cast("float64") * unit
     known = ibis.ifelse(micros.abs() <= _LAST_MICROSECOND, micros, ibis.null("float64"))
     return timestamp_of(known.round().cast("int64"))
+
+
+def _of_excel(days: ibis.Column) -> ibis.Column:
+    """Days as spreadsheets count them as times, to the millisecond: a fraction of a day has no exact microseconds."""
+    since_1970 = days.try_cast("float64") - _EXCEL_1970
+    known = ibis.ifelse(since_1970.abs() <= _LAST_DAY, since_1970, ibis.null("float64"))
+    return timestamp_of((known * _MILLISECONDS_OF_DAY).round().cast("int64") * 1_000)
 
 
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:

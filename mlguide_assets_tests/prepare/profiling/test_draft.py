@@ -185,13 +185,23 @@ def test_json_and_lists_are_not_read(value: str, duck: Any, tmp_path: Path) -> N
     assert "more (JSON or lists, which are not read)" in text
 
 
-@pytest.mark.parametrize(("unit", "format"), [("", "epoch_s"), ("_ms", "epoch_ms"), ("_us", "epoch_us")])
-def test_numbers_that_count_from_1970_are_times(unit: str, format: str, duck: Any, tmp_path: Path) -> None:
-    count = f"epoch{unit}(DATE '2024-01-01' + (i * 37 % 300)::INT)::BIGINT"
-    visits = f"SELECT i % 25 AS patient_id, i AS visit_id, {count} AS visited_at FROM range(400) t(i)"
-    tables = drafted(write_tables(tmp_path / "clinic", visits=visits), duck, tmp_path)["tables"]
-    assert tables["visits"]["at"] == "visited_at"
-    assert tables["visits"]["columns"]["visited_at"] == {"kind": "time", "format": format}
+@pytest.mark.parametrize(
+    ("count", "name", "format"),
+    [
+        ("epoch(day)::BIGINT", "visited_at", "epoch_s"),
+        ("epoch_ms(day)", "visited_at", "epoch_ms"),
+        ("epoch_us(day)", "visited_at", "epoch_us"),
+        ("day - DATE '1899-12-30'", "visit_date", "excel"),
+        ("day - DATE '1899-12-30' + i % 24 / 24", "visit_date", "excel"),
+    ],
+)
+def test_numbers_that_count_from_a_day_are_times(count: str, name: str, format: str, duck: Any, tmp_path: Path) -> None:
+    days = "SELECT i, DATE '2024-01-01' + (i * 37 % 300)::INT AS day FROM range(400) t(i)"
+    visits = f"SELECT i % 25 AS patient_id, i AS visit_id, {count} AS {name}, 45000 + i % 99 AS price FROM ({days})"
+    ending = "csv" if format == "excel" else "parquet"
+    tables = drafted(write_tables(tmp_path / "clinic", ending, visits=visits), duck, tmp_path)["tables"]
+    assert tables["visits"]["at"] == name
+    assert tables["visits"]["columns"] == {"price": "number", name: {"kind": "time", "format": format}}
 
 
 def test_seconds_since_1970_may_be_of_the_last_century(duck: Any, tmp_path: Path) -> None:

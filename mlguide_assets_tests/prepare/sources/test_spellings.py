@@ -202,7 +202,12 @@ def test_ids_of_other_types_are_known_by_these() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "unit", "format"), [("1705312800", "seconds", "epoch_s"), ("1705312800000", "milliseconds", "epoch_ms")]
+    ("text", "like", "format"),
+    [
+        ("1705312800", "seconds since 1970", "epoch_s"),
+        ("1705312800000", "milliseconds since 1970", "epoch_ms"),
+        ("45322.5", "a day as spreadsheets count them", "excel"),
+    ],
 )
-def test_a_number_for_a_time_is_explained_as_one_since_1970(text: str, unit: str, format: str) -> None:
-    assert f"looks like {unit} since 1970; state format: {format}" in cause_of_time("delivered_at", text)
+def test_a_number_for_a_time_is_explained_by_what_it_counts(text: str, like: str, format: str) -> None:
+    assert f"looks like {like}; state format: {format}" in cause_of_time("delivered_at", text)

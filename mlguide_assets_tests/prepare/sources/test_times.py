@@ -55,6 +55,7 @@ def test_text_is_read_year_first_or_not_at_all(text: str, wanted: datetime | Non
         (-1000, "epoch_ms", datetime(1969, 12, 31, 23, 59, 59)),
         (1704450600000000, "epoch_ms", None),
         (float("inf"), "epoch_s", None),
+        (45_296.4375, "excel", NEW_YEAR),
         ("2024-01-05 10:30", "epoch_ms", None),
     ],
 )
