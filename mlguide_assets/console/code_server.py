@@ -3,19 +3,31 @@
 Given a Python module, each of the two starts a code server of its own, and the daemon replaces its own every
 minute, in case the code has changed. Given an address, both use what runs there; *Reload* in the UI loads the code
 again.
+
+What loads them is a process that the code server starts, and where that alone is killed, as by a kernel that is out of
+memory, the code server goes on and answers nothing: no sensor would ever look again. `keep_loaded` has it loaded again.
 """
 
+import contextlib
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlguide_assets.define.loading import PROBLEM_VARIABLE, name_in_home, problems_of_home
 from mlguide_assets.settings import Home
 
+if TYPE_CHECKING:
+    from dagster._grpc.client import DagsterGrpcClient
+
 _MODULE, _LOCATION = "mlguide_assets.definitions", "mlguide_assets"
+_LOOK_SECONDS = 5.0
+_AGAIN_SECONDS = 60
+"""What loading may take, and the pause where it fails."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +79,40 @@ def wait_until_loaded(process: subprocess.Popen[bytes], socket: Path, given_up: 
     """Return once the code server has loaded the definitions, has ended, or is no longer waited for."""
     while process.poll() is None and not given_up() and not socket.exists():
         time.sleep(0.05)
+
+
+def keep_loaded(served: Location, stopped: threading.Event, report: Callable[[str], None]) -> None:
+    """Until it is stopped: have a code server load its definitions again where the process that has them is gone.
+
+    Args:
+        report: called with a sentence once they are loaded again, or cannot be.
+    """
+    # Not public, but Dagster's own processes ask each other so.
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+
+    client, gone = DagsterGrpcClient(socket=str(served.socket)), False
+    while not stopped.wait(_AGAIN_SECONDS if gone else _LOOK_SECONDS):
+        told, gone = gone, _is_gone(client)
+        if not gone:
+            continue
+        # It loads them, and then fails to end the process that had them.
+        with contextlib.suppress(DagsterUserCodeUnreachableError):
+            client.reload_code(timeout=_AGAIN_SECONDS)
+        gone = _is_gone(client)
+        if not (stopped.is_set() or (told and gone)):
+            of = f" of {served.name}" if served.name else ""
+            result = f"cannot be loaded again yet: see {served.log}.log" if gone else "are loaded again"
+            report(f"The process with the definitions{of} had ended, as where it is killed; they {result}.")
+
+
+def _is_gone(client: "DagsterGrpcClient") -> bool:
+    """Whether nothing answers for the definitions; what is only slow is there."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+
+    try:
+        client.ping("")
+    except DagsterUserCodeUnreachableError as error:
+        # The code server says so of the process behind it, in the text of its own failure.
+        return "UNAVAILABLE" in str(error.__cause__)
+    return False

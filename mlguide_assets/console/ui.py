@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -106,7 +107,7 @@ class _Processes:
 
     def _watch(self) -> None:
         """Until the end; runs that are killed meanwhile are ended, as they would keep all others waiting."""
-        with instance_of(self._home) as instance:
+        with self._definitions_kept_loaded(), instance_of(self._home) as instance:
             due = time.monotonic()
             while self._is_well():
                 time.sleep(_LOOK_SECONDS)
@@ -115,6 +116,19 @@ class _Processes:
                     for log in self._logs.values():
                         bound(log)
                     due = time.monotonic() + _LOOK_AFTER_SECONDS
+
+    @contextlib.contextmanager
+    def _definitions_kept_loaded(self) -> Iterator[None]:
+        """By a thread for each code server: loading takes seconds."""
+        stopped = threading.Event()
+        for each in self._served:
+            threading.Thread(
+                target=code_server.keep_loaded, args=(each, stopped, console.print), name=each.log, daemon=True
+            ).start()
+        try:
+            yield
+        finally:
+            stopped.set()
 
     def _end_dead_runs(self, instance: "DagsterInstance") -> None:
         try:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlguide_assets.console import code_server
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML
 from mlguide_assets.console.ui import bound, serve, ui_lock
@@ -225,6 +227,38 @@ def test_what_a_killed_one_had_started_is_waited_for(
     refused = pytest.raises(InputError, match="already works on")
     with contextlib.nullcontext() if begins else refused, ui_lock(Home(tmp_path), "http://127.0.0.1:3001"):
         pass
+
+
+_TINY = """
+import dagster as dg
+@dg.asset
+def one(): ...
+defs = dg.Definitions([one])
+"""
+
+
+def test_definitions_whose_process_was_killed_are_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code server that had started it goes on, and so would a UI in which no sensor looks any more."""
+    monkeypatch.setattr(code_server, "_LOOK_SECONDS", 0.05)
+    (tmp_path / "tiny.py").write_text(_TINY)
+    served, said, stopped = code_server.Location("fraud", tmp_path / "0.sock"), list[str](), threading.Event()
+    command = [sys.executable, "-m", "dagster", "code-server", "start", "-s", str(served.socket), "-m", "tiny"]
+    keeping = threading.Thread(target=code_server.keep_loaded, args=(served, stopped, said.append))
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL) as server:
+        try:
+            code_server.wait_until_loaded(server, served.socket, lambda: False)
+            children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)
+            keeping.start()
+            eventually(lambda: said, seconds=30)
+        finally:
+            stopped.set()
+            os.killpg(server.pid, signal.SIGKILL)
+    keeping.join()
+    assert said == [
+        "The process with the definitions of fraud had ended, as where it is killed; they are loaded again."
+    ]
 
 
 _PARENT = """
