@@ -3,15 +3,19 @@
 For alerts, the record of retraining and the command line: all of them say the same.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlguide_assets.define.secrets import addresses_in_environment, masked
+from mlguide_assets.defs.workspace import is_watched_here, other_problem
 from mlguide_assets.english import counted
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.database import database_refusal
+from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
     from mlguide_assets.observe.alerts.failed_runs import Work
@@ -27,7 +31,31 @@ _REFUSALS = (
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 """What is raised in a step that a signal, or a person in the Dagster UI, ends. They have no words for people."""
 
+_LOOKED_AT = 100
 _RANGE = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+class NotDoneError(dg.DagsterError):
+    """What is to follow from the end of a run could not be done."""
+
+
+@contextlib.contextmanager
+def until_done() -> Iterator[None]:
+    """Have a sensor of runs look at the same run again where a disk or a database refuses what it is to do.
+
+    Dagster takes an error of such a sensor for its work done, and goes on with the next run: of this one nobody would
+    ever be told. Only an error of Dagster's own kind leaves the cursor where it is.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except (InputError, OSError, OperationalError) as error:
+        raise NotDoneError(str(error)) from error
+    except Exception as error:
+        if refusal := database_refusal(f"{type(error).__module__}.{type(error).__name__}: {error}"):
+            raise NotDoneError(str(refusal)) from error
+        raise
 
 
 def causes(error: Any) -> list[Any]:
@@ -92,6 +120,32 @@ def work_of(instance: dg.DagsterInstance, run: dg.DagsterRun, problem: str | Non
     day = run.tags.get("dagster/partition")
     assets = tuple(sorted(key.path[-1] for key in run.asset_selection or _planned(instance, run)))
     return Work(run.job_name, assets, first or day, last or day, problem)
+
+
+def is_done_since(instance: dg.DagsterInstance, failed: dg.DagsterRun, work: "Work", home: Home) -> bool:
+    """Whether a later run has made up for one that failed: of runs that ended long ago, no order is kept in looking."""
+    record = instance.get_run_record_by_id(failed.run_id)
+    if record is None:
+        return False
+    succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], created_after=record.create_timestamp)
+    later = [each.dagster_run for each in instance.get_run_records(succeeded, limit=_LOOKED_AT)]
+    return any(
+        work_of(instance, run, other_problem(run)).makes_up_for(work) for run in later if is_told_of_here(run, home)
+    )
+
+
+def is_told_of_here(run: dg.DagsterRun, home: Home) -> bool:
+    """Whether a run may make up for failures whose alerts this code location raised.
+
+    A problem that succeeds gets a code location of its own, which knows nothing of its earlier failures.
+    """
+    return other_problem(run) is not None or is_watched_here(run, home)
+
+
+def is_later(instance: dg.DagsterInstance, run: dg.DagsterRun, than: str | None) -> bool:
+    """Whether a run was made after another, which may be unknown."""
+    one, other = instance.get_run_record_by_id(run.run_id), instance.get_run_record_by_id(than) if than else None
+    return one is None or other is None or one.storage_id > other.storage_id
 
 
 def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[dg.AssetKey]:

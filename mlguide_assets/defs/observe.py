@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlguide_assets.defs.announcing import announce
 from mlguide_assets.defs.days import known_days, today
-from mlguide_assets.defs.ended_runs import why_it_failed, work_of
+from mlguide_assets.defs.ended_runs import is_done_since, is_later, is_told_of_here, until_done, why_it_failed, work_of
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
 from mlguide_assets.defs.workspace import (
     OWNERS,
@@ -278,6 +278,7 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Opens an alert for a run that failed: in the log of alerts, and by webhook where one is set.",
 )
+@until_done()
 def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
@@ -288,6 +289,8 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     if not is_watched_here(run, workspace.home):
         return
     work = work_of(context.instance, run, other_problem(run))
+    if is_done_since(context.instance, run, work, workspace.home):
+        return
     alert = failed_run_alert(work, run.run_id, why_it_failed(context, workspace.source), now)
     raise_or_resolve(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
@@ -298,6 +301,7 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Closes the alerts of what had failed and is done now.",
 )
+@until_done()
 def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
@@ -306,11 +310,10 @@ def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspa
 
     run, book = context.dagster_run, book_of(workspace.home, workspace.problem)
     failed = [incident for incident in book.incidents() if incident.alert.kind == "failure"]
-    other = other_problem(run)
-    # A problem that succeeds gets a code location of its own, which knows nothing of its earlier failures.
-    if not failed or (other is None and not is_watched_here(run, workspace.home)):
+    if not failed or not is_told_of_here(run, workspace.home):
         return
-    done = work_of(context.instance, run, other)
+    done = work_of(context.instance, run, other_problem(run))
     for incident in failed:
-        if done.makes_up_for(Work.from_facts(incident.alert.facts)):
+        facts = incident.alert.facts
+        if done.makes_up_for(Work.from_facts(facts)) and is_later(context.instance, run, facts.get("run_id")):
             raise_or_resolve(book, incident.key, None, datetime.now(UTC))

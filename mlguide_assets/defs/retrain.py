@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlguide_assets.defs.announcing import announce
-from mlguide_assets.defs.ended_runs import why_it_failed
+from mlguide_assets.defs.ended_runs import until_done, why_it_failed
 from mlguide_assets.defs.new_data import SCORED
 from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, under_way
 from mlguide_assets.defs.timetable import Answer, ticks_with_the_source
@@ -159,6 +159,7 @@ def retrain_on_performance_drop(context: dg.SensorEvaluationContext, workspace: 
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records that a training which a trigger requested has failed.",
 )
+@until_done()
 def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from mlguide_assets.retrain.outcomes import note_failure
 

@@ -4,6 +4,8 @@ Whether an answer is the right one is tested where it is decided (`retrain/`, `o
 in `retrain/test_daemon.py`.
 """
 
+import errno
+import os
 from datetime import date
 from pathlib import Path
 
@@ -214,6 +216,40 @@ def test_a_failed_run_of_any_code_location_is_reported_until_the_job_works_again
         house.run(job, fails=fails)
         house.look_at_runs(*sensors)
         assert house.incidents == open_
+
+
+@pytest.mark.parametrize("looked", [(0, 1), (1, 0)], ids=["failures first", "successes first"])
+@pytest.mark.parametrize("fails_last", [True, False])
+def test_the_later_run_counts_in_whatever_order_both_are_looked_at(
+    fails_last: bool, looked: tuple[int, int], house: House
+) -> None:
+    """After a daemon that was down, or where both end between two looks."""
+    sensors = (observe.alert_on_failure, observe.resolve_after_success)
+    house.look_at_runs(*sensors)
+    for fails in (not fails_last, fails_last):
+        house.run("refresh_job", fails=fails)
+    house.look_at_runs(*(sensors[each] for each in looked))
+    assert house.incidents == ["failure-refresh_job"] * fails_last
+
+
+@pytest.mark.parametrize("sensor", [observe.alert_on_failure, retrain.note_failed_retraining], ids=lambda it: it.name)
+def test_what_cannot_be_told_now_is_told_later(
+    sensor: dg.SensorDefinition, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a full disk or a database that is down: Dagster would go on with the next run."""
+    ticks = ticks_of(house.home, PROBLEM)
+    key = ticks.note(Tick("daily", RUN, "Ten have matured."), data_until=REACHED)
+    run = house.run("retraining_job", fails=True, **{retrain.TICK: key})
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", _full)
+        with pytest.raises(dg.DagsterError, match="cannot be written"):
+            house.tell_of_failure(sensor, run)
+    house.tell_of_failure(sensor, run)
+    assert [*house.incidents, ticks.ticks()[0]["outcome"]] in (["failure-retraining_job", None], ["failed"])
+
+
+def _full(_handle: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(("active", "raised"), [(PROBLEM, True), (OTHER, False)])
