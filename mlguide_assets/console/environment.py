@@ -27,6 +27,12 @@ run_coordinator:
 sensors:
   use_threads: true
   num_workers: 4
+scheduler:
+  # A look that fails, as where the database is away, is taken again: the next may be a day later.
+  module: dagster.core.scheduler
+  class: DagsterDaemonScheduler
+  config:
+    max_tick_retries: 20
 run_monitoring:
   # A run that takes longer hangs, and would keep all others waiting.
   enabled: true

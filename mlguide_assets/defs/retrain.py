@@ -78,7 +78,7 @@ def _scheduled(instance: dg.DagsterInstance, workspace: Workspace, trigger: "Tri
         waits = Tick(trigger, WAIT, AFTER_TRAINING)
         ticks_of(workspace.home, workspace.problem).note(waits, data_until=last_day(landed(workspace.lake)))
         return dg.SkipReason(AFTER_TRAINING)
-    return _decided(workspace, lambda known: SCHEDULED[trigger](known, workspace.problem))
+    return _decided(instance, workspace, lambda known: SCHEDULED[trigger](known, workspace.problem))
 
 
 def _watched(
@@ -87,19 +87,31 @@ def _watched(
     """What a sensor answers, which looks again soon."""
     if under_way(instance, "retraining_job"):
         return dg.SkipReason("A retraining is under way.")
-    return _decided(workspace, lambda known: decide(known, workspace.problem))
+    return _decided(instance, workspace, lambda known: decide(known, workspace.problem))
 
 
-def _decided(workspace: Workspace, decide: "Callable[[TriggerState], Tick]") -> Answer:
-    """Decide, put it on record, and request a run where that is the decision."""
+def _decided(instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[TriggerState], Tick]") -> Answer:
+    """Decide, put it on record, and request a run where that is the decision.
+
+    What was requested and never made, since the daemon was killed or its database away in between, is requested again:
+    by the record it was acted on, and evidence would wait for its cool-down.
+    """
     from mlguide_assets.retrain.ticks import RUN, ticks_of
     from mlguide_assets.retrain.trigger_state import trigger_state
 
     home, problem = workspace.home, workspace.problem
     ticks = ticks_of(home, problem)
     known = trigger_state(home, workspace.lake, problem, ticks)
-    key, tick = ticks.request_run(decide(known), data_until=known.newest)
-    return dg.RunRequest(run_key=key, tags={TICK: key}) if tick.decision == RUN else dg.SkipReason(tick.reason)
+    decided = decide(known)
+    requested = ticks.unanswered(decided.trigger)
+    if requested and not instance.get_run_records(dg.RunsFilter(tags={TICK: requested}), limit=1):
+        return _request(requested)
+    key, tick = ticks.request_run(decided, data_until=known.newest)
+    return _request(key) if tick.decision == RUN else dg.SkipReason(tick.reason)
+
+
+def _request(tick: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=tick, tags={TICK: tick})
 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.daily)

@@ -35,6 +35,7 @@ AFTER_TRAINING = "A training is under way; this is decided when it has ended."
 """The reason of a tick of a schedule that comes while a model is trained: a schedule does not look again by itself."""
 
 _A_MOMENT = timedelta(minutes=1)
+_A_DAY = timedelta(days=1)
 
 SCHEMA = pa.schema(
     [
@@ -157,6 +158,14 @@ class TickLog:
             for line in lines
             if line["event"] == "tick"
         ]
+
+    def unanswered(self, trigger: Trigger, *, now: datetime | None = None) -> str | None:
+        """The id of a trigger's newest request for a run, of the last day, while nothing is known of how it ended."""
+        since = (now or datetime.now(UTC)) - _A_DAY
+        requests = [each for each in self.ticks() if each["trigger"] == trigger and each["decision"] == RUN]
+        if not requests or requests[-1]["outcome"] or datetime.fromisoformat(requests[-1]["at"]) < since:
+            return None
+        return str(requests[-1]["key"])
 
     def put_off(self) -> list[Trigger]:
         """The triggers whose last tick is to be decided when the training that was under way has ended."""

@@ -192,6 +192,10 @@ class TestSettingsOfDagster:
         enter(Home(path.parents[1]))
         assert path.read_text() == before
 
+    def test_a_schedule_whose_look_fails_looks_again(self, path: Path) -> None:
+        with instance_of(Home(path.parents[1])) as instance:
+            assert getattr(instance.scheduler, "max_tick_retries", 0) > 0
+
     def test_a_storage_of_the_users_own_is_not_overruled(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text("storage:\n  sqlite:\n    base_dir: /elsewhere\n")
         enter(Home(path.parents[1]))
