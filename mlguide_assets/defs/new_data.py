@@ -1,7 +1,7 @@
 """What happens when a day arrives: the source is read, and the day that has begun is scored."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 import dagster as dg
 
@@ -11,6 +11,7 @@ from mlguide_assets.defs.run_requests import (
     LOOK_EVERY,
     READING,
     newest_run,
+    own_runs,
     reading,
     run_request,
     under_way,
@@ -92,7 +93,8 @@ def _reason(workspace: Workspace, scores: str) -> str:
     job=scoring_job,
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
-    description="Scores a day when it begins, and again when its data or the champion have changed.",
+    description="Scores a day when it begins, and again when its data or the champion have changed, or when the online "
+    "store has lost its features.",
 )
 def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     from datetime import UTC
@@ -106,4 +108,18 @@ def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) 
     if due is not None:
         day, reason = due
         known_days(context.instance, workspace)
-        yield from run_request(context.instance, "scoring_job", _reason(workspace, reason), now, partition_key=day)
+        reason = _reason(workspace, reason) + _lost(context.instance, workspace, day, now)
+        yield from run_request(context.instance, "scoring_job", reason, now, partition_key=day)
+
+
+def _lost(instance: dg.DagsterInstance, workspace: Workspace, day: str, now: datetime) -> str:
+    """What the reason ends with where the online store has lost what the last scoring published: another each time."""
+    from mlguide_assets.deploy.online_store.publishing import is_published
+
+    done = own_runs(instance, "scoring_job", statuses=[dg.DagsterRunStatus.SUCCESS])
+    # Where runs publish to another store than this process looks at, it would never end; so it begins seldom.
+    if not done or now.timestamp() - (done[0].end_time or 0) < AGAIN_AFTER.total_seconds():
+        return ""
+    return (
+        "" if is_published(workspace.online_store, date.fromisoformat(day)) else f" lost {done[0].dagster_run.run_id}"
+    )

@@ -10,8 +10,7 @@ import mlguide_assets
 from mlguide_assets.defs import ended_runs, observe, retrain
 from mlguide_assets.defs.run_requests import REASON
 from mlguide_assets.defs.workspace import PROBLEM
-from mlguide_assets.deploy.online_store.redis_server import DamagedError
-from mlguide_assets.deploy.online_store.store import StoreError
+from mlguide_assets.deploy.online_store.store import DamagedError, StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.observe.alerts.failed_runs import Work

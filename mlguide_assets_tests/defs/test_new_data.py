@@ -4,10 +4,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from mlguide_assets.defs import new_data
 from mlguide_assets.defs.new_data import refresh_on_new_day, score_on_new_day, scores_come_first
 from mlguide_assets.defs.observe import check_drift_on_new_data
 from mlguide_assets.defs.run_requests import AGAIN_AFTER, READING, REASON
 from mlguide_assets.defs.workspace import SCORING_DATES
+from mlguide_assets.deploy.online_store.store import Publication, State
 from mlguide_assets_tests.defs.house import House
 
 
@@ -46,3 +48,17 @@ def test_a_day_that_was_read_is_scored_before_the_next_is_read(reader: str, hous
     house.run("scoring_job", **{REASON: request.tags[REASON]})
     assert not scores_come_first(instance, workspace, now)
     assert len(house.look(refresh_on_new_day)) == 1
+
+
+def test_what_the_online_store_has_lost_is_published_again_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a Redis that was restarted empty has."""
+    (first,) = house.look(score_on_new_day)
+    house.run("scoring_job", **{REASON: first.tags[REASON]})
+    assert house.look(score_on_new_day) == [], "it was scored just now"
+    monkeypatch.setattr(new_data, "AGAIN_AFTER", timedelta(0))
+    (again,) = house.look(score_on_new_day)
+    assert again.partition_key == first.partition_key
+    house.run("scoring_job", fails=True, **{REASON: again.tags[REASON]})
+    assert house.look(score_on_new_day) == [], "it has just failed"
+    house.workspace.online_store.publish(State(Publication(datetime(2025, 11, 21), {}, {}, (), {}), {}))
+    assert house.look(score_on_new_day) == []

@@ -9,7 +9,7 @@ import ibis
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import LEFT_OUT, OnlineStore, Publication, State, StoreError
+from mlguide_assets.deploy.online_store.store import LEFT_OUT, DamagedError, OnlineStore, Publication, State, StoreError
 from mlguide_assets.deploy.routing import ELIGIBLE
 from mlguide_assets.english import plural
 from mlguide_assets.prepare.duckdb.connection import read_parquet
@@ -153,6 +153,20 @@ def publish_online(store: OnlineStore, state: State, lake: Lake, *, newest: date
     if before is not None and before > state.publication.as_of:
         return f"Published, in place of the state of {before}, which the data no longer reach."
     return "Published."
+
+
+def is_published(store: OnlineStore, day: date) -> bool:
+    """Whether the state of a day is online; one that does not answer may have it.
+
+    A Redis that was restarted has nothing, or, from a copy, the state of a day before.
+    """
+    try:
+        current = store.current()
+    except DamagedError:
+        return False
+    except StoreError:
+        return True
+    return current is not None and current.publication.as_of.date() == day
 
 
 def _as_of(store: OnlineStore) -> datetime | None:

@@ -21,9 +21,9 @@ from datetime import timedelta
 from redis.exceptions import WatchError
 
 from mlguide_assets.deploy.online_store.redis_draft import MARK, Draft, Table, description_key, part_key
-from mlguide_assets.deploy.online_store.redis_server import DamagedError, Server
+from mlguide_assets.deploy.online_store.redis_server import Server
 from mlguide_assets.deploy.online_store.rows import ids_that_start_with, texts_that_start_with
-from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Publication, Row, Snapshot, State
+from mlguide_assets.deploy.online_store.store import DamagedError, Id, OnlineStore, Publication, Row, Snapshot, State
 
 PART_ROWS = 20_000
 GRACE = timedelta(minutes=10)

@@ -11,15 +11,11 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from mlguide_assets.define.secrets import shown_address
-from mlguide_assets.deploy.online_store.store import StoreError
+from mlguide_assets.deploy.online_store.store import DamagedError, StoreError
 from mlguide_assets.errors import InputError
 
 _READ_S = 1.0
 _WRITE_S = 30.0
-
-
-class DamagedError(StoreError):
-    """The store answers, but not with a state: publishing again repairs it."""
 
 
 class Server:

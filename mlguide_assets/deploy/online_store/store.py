@@ -32,6 +32,10 @@ class StoreError(InputError):
     """The store cannot be read or written now; the text says why, and what to do."""
 
 
+class DamagedError(StoreError):
+    """The store answers, but not with a state: publishing again repairs it."""
+
+
 @dataclass(frozen=True)
 class Publication:
     """What is known of a published state besides its rows.
