@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from mlguide_assets.define.loading import name_in_home, problems_of_home
+from mlguide_assets.define.loading import name_in_home, readable_problems
 from mlguide_assets.settings import Home
 
 MOST_EVENTS = 1000
@@ -29,7 +29,7 @@ def follow_names(home: Home, instance: dg.DagsterInstance, problem_tag: str) -> 
     Args:
         problem_tag: of runs, the key of their problem.
     """
-    names = {key: name_in_home(problem, home) for key, problem in problems_of_home(home).items()}
+    names = {key: name_in_home(problem, home) for key, problem in readable_problems(home).items()}
     moved = 0
     for key in instance.get_asset_keys():
         if len(key.path) > 1 and key.path[0] in names.values():

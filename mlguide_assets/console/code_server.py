@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlguide_assets.define.loading import PROBLEM_VARIABLE, name_in_home, problems_of_home
+from mlguide_assets.define.loading import PROBLEM_VARIABLE, broken_problems, name_in_home, readable_problems
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -61,11 +61,14 @@ class Location:
 def locations(home: Home, folder: Path) -> list[Location]:
     """A code location for each problem of a home; where there is one problem at most, the one of this process.
 
+    That of a problem whose file is broken has its key, and shows in the UI what is wrong.
+
     Args:
         folder: of the sockets.
     """
-    problems = problems_of_home(home).values()
+    problems = readable_problems(home).values()
     names = [name_in_home(problem, home) for problem in problems] or [None]
+    names += broken_problems(home) if problems else ()
     return [Location(name, folder / f"{number}.sock") for number, name in enumerate(names)]
 
 

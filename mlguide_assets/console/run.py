@@ -9,7 +9,7 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
 from mlguide_assets.console.terminal import console
-from mlguide_assets.define.loading import current_problem, dump_problem, find_problem, problems_of_home, with_overrides
+from mlguide_assets.define.loading import current_problem, dump_problem, find_problem, readable_problems, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
@@ -77,7 +77,7 @@ def _follow_names(home: Home) -> None:
     from mlguide_assets.console.run_history import recording
     from mlguide_assets.defs.workspace import PROBLEM_TAG
 
-    if len(problems_of_home(home)) == 1:
+    if len(readable_problems(home)) == 1:
         return
     with recording(home) as instance:
         if moved := follow_names(home, instance, PROBLEM_TAG):
@@ -87,10 +87,10 @@ def _follow_names(home: Home) -> None:
 def _keep(home: Home, problem: Problem) -> None:
     """Make a problem one of the home's, and the one that the next command works on."""
     # A home of an earlier version has the one of its last run, and no list.
-    for key, each in {**problems_of_home(home), problem.key: problem}.items():
+    for key, each in {**readable_problems(home), problem.key: problem}.items():
         _write(each, home.problems / f"{key}.yaml")
     _write(problem, home.active_problem)
-    publish_problems(home, problems_of_home(home).values(), problem)
+    publish_problems(home, readable_problems(home).values(), problem)
     home.first_problem.unlink(missing_ok=True)
 
 

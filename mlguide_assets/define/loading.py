@@ -25,6 +25,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
 SHIPPED = Path(__file__).parent / "problems"
+_SIMULATED = "_simulated"
 EXPERIMENTS = "experiments"
 """The folder beside the shipped problems."""
 
@@ -140,11 +141,39 @@ def current_problem(home: Home) -> Problem:
 
 
 def problems_of_home(home: Home) -> dict[str, Problem]:
-    """The problems that a run has succeeded with in a home, by their keys, in the order of the keys."""
-    found = [load_problem(str(path)) for path in sorted(home.problems.glob("*.yaml"))]
-    if home.active_problem.is_file():
-        found.append(load_problem(str(home.active_problem)))
-    return {problem.key: problem for problem in sorted(found, key=lambda problem: problem.key)}
+    """The problems that a run has succeeded with in a home, by their keys, in the order of the keys.
+
+    Raises:
+        InputError: the file of one of them is broken.
+    """
+    for error in broken_problems(home).values():
+        raise error
+    return readable_problems(home)
+
+
+def readable_problems(home: Home) -> dict[str, Problem]:
+    """Those of `problems_of_home` whose files are not broken: what works on them goes on beside the others."""
+    return _problems_and_faults(home)[0]
+
+
+def broken_problems(home: Home) -> dict[str, InputError]:
+    """The others by their keys, with what is wrong."""
+    return _problems_and_faults(home)[1]
+
+
+def _problems_and_faults(home: Home) -> tuple[dict[str, Problem], dict[str, InputError]]:
+    found, faults = list[Problem](), dict[str, InputError]()
+    for path in (*sorted(home.problems.glob("*.yaml")), home.active_problem):
+        try:
+            if path.is_file():
+                found.append(load_problem(str(path)))
+        except InputError as error:
+            faults[path.name if path == home.active_problem else path.stem] = error
+    known = {problem.key: problem for problem in sorted(found, key=lambda problem: problem.key)}
+    if known:
+        # Which problem is worked on is asked of `current_problem`; the problem itself has a file among the others.
+        faults.pop(home.active_problem.name, None)
+    return known, {key: error for key, error in faults.items() if key not in known}
 
 
 def find_problem(home: Home, name_or_file: str) -> Problem:
@@ -157,9 +186,11 @@ def find_problem(home: Home, name_or_file: str) -> Problem:
     """
     if not _NAME.fullmatch(name_or_file):
         return load_problem(name_or_file)
-    known = problems_of_home(home)
+    known = readable_problems(home)
     if found := _called(name_or_file, known):
         return found[0]
+    # No shipped problem is to stand in for one of the home.
+    _refuse_broken(home, name_or_file)
     path = find_document(name_or_file, SHIPPED, "problem", of_home=[each.name for each in known.values()])
     return parse_problem(path.read_bytes(), path)
 
@@ -169,14 +200,23 @@ def _called(name: str, known: Mapping[str, Problem]) -> list[Problem]:
     return [known[name]] if name in known else [each for each in known.values() if each.name == name]
 
 
+def _refuse_broken(home: Home, name: str) -> None:
+    """Raises InputError where a problem of this name or key may be in a file that is broken."""
+    for key, error in broken_problems(home).items():
+        if name in (key, key.removesuffix(_SIMULATED)):
+            raise error
+
+
 def problem_of_home(home: Home, name: str) -> Problem:
     """A problem of a home by its name, or by its key where two have one name.
 
     Raises:
-        InputError: there is none, or more than one.
+        InputError: there is none, or more than one, or its file is broken.
     """
-    known = problems_of_home(home)
+    known = readable_problems(home)
     found = _called(name, known)
+    if not found:
+        _refuse_broken(home, name)
     if len(found) == 1:
         return found[0]
     has = ", ".join(known) or "none yet"
@@ -186,10 +226,12 @@ def problem_of_home(home: Home, name: str) -> Problem:
 
 def name_in_home(problem: Problem, home: Home) -> str | None:
     """What distinguishes a problem from others of its home, name or key; None where it is the only one."""
-    others = [each for key, each in problems_of_home(home).items() if key != problem.key]
+    others = {key: each.name for key, each in readable_problems(home).items() if key != problem.key}
+    # What is called by its name goes on to be while the file of another is broken.
+    others |= {key: key.removesuffix(_SIMULATED) for key in broken_problems(home) if key != problem.key}
     if not others:
         return None
-    return problem.key if any(each.name == problem.name for each in others) else problem.name
+    return problem.key if problem.name in others.values() else problem.name
 
 
 def _parse_variable(content: str) -> Problem:

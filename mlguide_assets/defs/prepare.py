@@ -45,10 +45,9 @@ def _prose(rule: "Rule") -> str:
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
     """Read the tables of the problem, check their contracts, and keep all of them or none."""
     from mlguide_assets.define.changing import changing_columns, changing_warnings
-    from mlguide_assets.define.loading import problems_of_home
     from mlguide_assets.prepare.contracts.refused_runs import refuse
     from mlguide_assets.prepare.contracts.validation import results_table
-    from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere
+    from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere, neighbours
     from mlguide_assets.prepare.ingest import ingest
     from mlguide_assets.prepare.sources.simulation_clock import visible
 
@@ -62,7 +61,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     changing = changing_columns(problem)
     until, oracle, report = seen.until if seen else None, home.oracle(problem.key), context.log.info
     forgotten = home.forgotten(problem.key)
-    elsewhere = listed_elsewhere(problem, problems_of_home(home).values(), home.forgotten)
+    elsewhere = listed_elsewhere(problem, neighbours(home), home.forgotten)
     with ingest(
         problem, lake, oracle=oracle, report=report, until=until, forgotten=forgotten, elsewhere=elsewhere
     ) as read:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, problems_of_home
+from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, readable_problems
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import counted
 from mlguide_assets.prepare.hosts.shared_problems import fetch_problems
@@ -77,7 +77,7 @@ def is_watched_here(run: dg.DagsterRun, home: Home) -> bool:
     has no code location: its alerts are raised by that of the problem that the home works on.
     """
     if other := other_problem(run):
-        if other in problems_of_home(home):
+        if other in readable_problems(home):
             return False
         return not home.active_problem.is_file() or load_problem(str(home.active_problem)).key == PROBLEM.key
     return is_of_this_problem(run)

@@ -12,13 +12,17 @@ from mlguide_assets.define.loading import (
     PROBLEM_VARIABLE,
     current_problem,
     dump_problem,
+    find_problem,
     load_problem,
     name_in_home,
     problem_of_home,
     problems_of_home,
     with_overrides,
 )
+from mlguide_assets.deploy.serving.server import served_problems
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten
+from mlguide_assets.prepare.forgetting.same_entities import neighbours
 from mlguide_assets.settings import HOME_VARIABLE, Home
 from mlguide_assets_tests.commands import python
 from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
@@ -97,6 +101,23 @@ def test_a_home_of_an_earlier_version_has_the_problem_of_its_last_run(tmp_path: 
     home = Home(tmp_path)
     home.active_problem.write_text(dump_problem(load_problem("planeswalker")))
     assert list(problems_of_home(home)) == ["planeswalker_simulated"]
+
+
+def test_a_file_that_is_broken_stops_its_own_problem_alone(home: Home, tmp_path: Path) -> None:
+    broken, cards = home.problems / "planeswalker_simulated.yaml", problem_of_home(home, "cards")
+    broken.write_text("name: [")
+    assert [each.name for each in locations(home, tmp_path)] == ["cards", "planeswalker_simulated"]
+    assert served_problems(home) == {"cards": cards}, "by the name that it had"
+    assert (find_problem(home, "cards"), find_problem(home, "guide").name) == (cards, "guide")
+    assert list(neighbours(home)) == [cards]
+    for name in ("planeswalker", "planeswalker_simulated"):
+        for find in (find_problem, problem_of_home):
+            with pytest.raises(InputError, match=r"planeswalker_simulated\.yaml, line 1: this is not YAML"):
+                find(home, name)
+    home.forgotten("cards").parent.mkdir()
+    ForgetList.load(home.forgotten("cards")).with_entry(Forgotten("0" * 64, "2026-01-01")).save()
+    with pytest.raises(InputError, match="this is not YAML"):
+        neighbours(home)
 
 
 def test_every_problem_is_a_code_location_of_its_own(home: Home, tmp_path: Path) -> None:

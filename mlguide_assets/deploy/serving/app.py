@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from mlguide_assets.define.loading import current_problem, name_in_home
+from mlguide_assets.define.loading import PROBLEM_VARIABLE, current_problem, name_in_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.log.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
@@ -53,9 +53,9 @@ def create_app() -> App:
     log_as_json()
     stop_with_parent()
     home = Home.locate()
-    current = current_problem(home)
-    served = {name: app_from_environment(home, problem, name) for name, problem in served_problems(home).items()}
-    return Several(served, name_in_home(current, home) or "") if len(served) > 1 else served.popitem()[1]
+    name = None if os.environ.get(PROBLEM_VARIABLE) else name_in_home(current_problem(home), home)
+    served = {each: app_from_environment(home, problem, each) for each, problem in served_problems(home).items()}
+    return served.popitem()[1] if name is None else Several(served, name)
 
 
 def app_from_environment(home: Home, problem: Problem, name: str) -> Guard:

@@ -10,7 +10,13 @@ import threading
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
-from mlguide_assets.define.loading import PROBLEM_VARIABLE, current_problem, name_in_home, problems_of_home
+from mlguide_assets.define.loading import (
+    PROBLEM_VARIABLE,
+    broken_problems,
+    current_problem,
+    name_in_home,
+    readable_problems,
+)
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
@@ -52,6 +58,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     }
     shown = f"[{host}]" if ":" in host else host
     print(f"Playground and API on http://{shown}:{port} for {home.root}; Ctrl-C stops them.", file=sys.stderr)
+    for error in broken_problems(home).values():
+        print(f"The other problems are served without this one: {error}", file=sys.stderr)
     for name in served if len(served) > 1 else ():
         print(f"  {name}: http://{shown}:{port}/problems/{name}/", file=sys.stderr)
     home.ensure_writable()
@@ -80,7 +88,7 @@ def served_problems(home: Home) -> dict[str, Problem]:
     current = current_problem(home)
     if os.environ.get(PROBLEM_VARIABLE):
         return {current.name: current}
-    known = {**problems_of_home(home), current.key: current}
+    known = {**readable_problems(home), current.key: current}
     return {name_in_home(problem, home) or problem.name: problem for problem in known.values()}
 
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlguide_assets.define.loading import broken_problems, problems_of_home, readable_problems
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import SourceTable
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, Source
 from mlguide_assets.prepare.forgetting.forget_list import Entity, ForgetList, Listed, entities_of, entity_of
+from mlguide_assets.settings import Home
 
 _LOGIN = re.compile(r"(?<=://)[^@/?#]*@")
 
@@ -63,6 +65,18 @@ def namesakes(same: Iterable[SameEntity], problems: Iterable[Problem]) -> list[S
         for entity in entities_of(problem)
         if entity.noun in nouns
     ]
+
+
+def neighbours(home: Home) -> Iterable[Problem]:
+    """The problems of a home, one of which may have forgotten entities of another.
+
+    Raises:
+        InputError: the file of one is broken, and there are lists of the forgotten: whom they are about, it might say.
+    """
+    found = readable_problems(home)
+    known = (*found, *broken_problems(home))
+    lists = any(ForgetList.load(home.forgotten(key)).entries for key in known)
+    return (problems_of_home(home) if lists else found).values()
 
 
 def listed_elsewhere(
