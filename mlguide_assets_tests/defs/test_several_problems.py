@@ -37,6 +37,7 @@ with dg.DagsterInstance.ephemeral():
     jobs = {job.name: found.resolve_job_def(job.name).asset_layer.selected_asset_keys for job in found.jobs}
 print(json.dumps({
     "keys": sorted(key.to_user_string() for key in graph.get_all_asset_keys()),
+    "groups": sorted({node.group_name for node in graph.asset_nodes}),
     "checked": sorted({check.asset_key.to_user_string() for check in graph.asset_check_keys}),
     "jobs": {name: sorted(key.to_user_string() for key in keys) for name, keys in jobs.items()},
 }))
@@ -137,3 +138,7 @@ def test_assets_checks_and_jobs_have_the_name_of_their_problem(home: Home) -> No
     keys = [*shown["keys"], *shown["checked"], *(key for keys in shown["jobs"].values() for key in keys)]
     assert all(key.startswith("cards/") for key in keys)
     assert all(shown["jobs"].values())
+    # The UI draws groups of one name as one, whatever the code location.
+    assert shown["groups"] == [
+        f"cards_{stage}" for stage in ("define", "deploy", "observe", "prepare", "retrain", "train")
+    ]
