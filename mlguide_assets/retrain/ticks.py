@@ -160,12 +160,14 @@ class TickLog:
         ]
 
     def unanswered(self, trigger: Trigger, *, now: datetime | None = None) -> str | None:
-        """The id of a trigger's newest request for a run, of the last day, while nothing is known of how it ended."""
-        since = (now or datetime.now(UTC)) - _A_DAY
-        requests = [each for each in self.ticks() if each["trigger"] == trigger and each["decision"] == RUN]
-        if not requests or requests[-1]["outcome"] or datetime.fromisoformat(requests[-1]["at"]) < since:
+        """The id of a trigger's newest request for a run, of the last day, while neither it nor any later one ended."""
+        since, ticks = (now or datetime.now(UTC)) - _A_DAY, self.ticks()
+        place = max(
+            (n for n, each in enumerate(ticks) if each["trigger"] == trigger and each["decision"] == RUN), default=None
+        )
+        if place is None or datetime.fromisoformat(ticks[place]["at"]) < since:
             return None
-        return str(requests[-1]["key"])
+        return None if any(each["outcome"] for each in ticks[place:]) else str(ticks[place]["key"])
 
     def put_off(self) -> list[Trigger]:
         """The triggers whose last tick is to be decided when the training that was under way has ended."""

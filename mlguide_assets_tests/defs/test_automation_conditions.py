@@ -126,8 +126,10 @@ def test_a_condition_follows_the_walls_clock_and_not_what_has_matured(
     conditions.look(MORNING)
     house.train(until=date(2025, 12, 1))
     house.land(rows=9_000)
-    assert isinstance(house.tick(schedule), dg.RunRequest)
+    request = house.tick(schedule)
+    assert isinstance(request, dg.RunRequest)
     assert conditions.look(MORNING + HOUR / 6) == {}, "a day of the world is over, and none of the wall's"
+    house.run("retraining_job", **request.tags)
     house.train(until=REACHED)
     assert isinstance(house.tick(schedule), dg.SkipReason)
     assert [*conditions.look(MORNING + HOUR)] == ["candidate_model", "test_predictions"]

@@ -128,6 +128,17 @@ def test_a_failed_training_is_distinguished_from_one_that_failed_after_its_decis
     ]
 
 
+def test_a_request_is_unanswered_for_a_day_until_a_run_of_its_or_a_later_tick_has_ended(home: Home) -> None:
+    ticks, other = ticks_of(home, PROBLEM), Tick("drift", RUN, "The scores have drifted.")
+    assert ticks.unanswered("daily", now=NOW) is None
+    key = ticks.note(WANTED, data_until=DAY, now=NOW)
+    assert ticks.unanswered("daily", now=NOW) == key
+    assert ticks.unanswered("drift", now=NOW) is None
+    assert ticks.unanswered("daily", now=NOW + timedelta(days=1, minutes=1)) is None
+    ticks.end(ticks.note(other, data_until=DAY, now=NOW), outcome="promoted", reason="Better.", now=NOW)
+    assert ticks.unanswered("daily", now=NOW) is None
+
+
 def test_an_ending_is_reported_once(home: Home) -> None:
     ticks = ticks_of(home, PROBLEM)
     key = ticks.note(WANTED, data_until=DAY)
