@@ -39,6 +39,8 @@ FAULTS_FOLDER = "faults"
 """The folder of counts within that of a server's logs (`fault_log`)."""
 _RECENT_SECONDS = 60.0
 _DAY = len("2026-01-01")
+_GONE = b'{"landed": true}\n'
+"""What a stored log holds while it is removed: a server that adds to it meanwhile takes another name."""
 _BLANK = b" {}"
 """What is left of a line whose entity was forgotten."""
 
@@ -180,15 +182,26 @@ def arrived_logs(folder: Path, *, kept_since: date, forgotten: ForgottenRows | N
         path = arrived / name
         if path.suffix == ".json" or _size_known(path) != size:
             found = bucket.get(f"{shared_name(folder)}/{name}")
-            if found is not None:
+            if found is not None and found[0] != _GONE:
                 replace_file(path, found[0], mode=0o600)
     if forgotten:
         deque(erase_once(arrived, forgotten), maxlen=0)
     yield arrived
-    # A server that was away for days may have added to one meanwhile, and that has not landed.
-    now = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
-    old = [name for name, size in logs.items() if name[:_DAY] < kept_since.isoformat() and now.get(name) == size]
-    bucket.delete([f"{shared_name(folder)}/{name}" for name in old])
+    for name, size in logs.items():
+        if name[:_DAY] < kept_since.isoformat():
+            _remove_landed(bucket, f"{shared_name(folder)}/{name}", size)
+
+
+def _remove_landed(bucket: Bucket, name: str, size: int) -> None:
+    """Remove a stored file that has landed.
+
+    A server that was away for days may add to it at any moment, and that has not landed. No store removes under a
+    condition, but it replaces under one.
+    """
+    found = bucket.get(name)
+    if found is None or (found[0] != _GONE and (len(found[0]) != size or not bucket.replace(name, _GONE, found[1]))):
+        return
+    bucket.delete([name])
 
 
 def log_folders(folder: Path) -> tuple[Path, ...]:

@@ -19,6 +19,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.hosts import shared_files
 from mlguide_assets.prepare.lake import bucket as bucket_module
+from mlguide_assets.prepare.lake.bucket import Bucket
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.object_store import ObjectServer
@@ -139,6 +140,48 @@ def test_old_days_go_only_once_they_have_landed(
     assert len(bucket.listing("served/sample")) == 1
     with arrived_logs(landing, kept_since=later):
         pass
+    assert bucket.listing("served/sample") == []
+
+
+def test_what_is_added_while_an_old_day_is_removed_stays(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a server that was away for days, and goes on at that moment."""
+    log = LogWriter(server)
+    write(log, "first")
+    upload_logs(server)
+    landing, delete = on_host("landing", tmp_path, monkeypatch).served("sample"), Bucket.delete
+
+    def while_added_to(bucket: Bucket, names: list[str]) -> None:
+        monkeypatch.setattr(Bucket, "delete", delete)
+        on_host("server", tmp_path, monkeypatch)
+        write(log, "second")
+        log.close()
+        upload_logs(server)
+        delete(bucket, names)
+
+    with arrived_logs(landing, kept_since=date.fromisoformat(DAY) + timedelta(days=1)):
+        monkeypatch.setattr(Bucket, "delete", while_added_to)
+    assert not (server / DAY).exists()
+    # Landing leaves out what it has twice.
+    assert set(arrived(tmp_path, monkeypatch)) == {"first", "second"}
+
+
+def test_an_old_day_that_was_being_removed_when_its_host_was_killed_is_no_log(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogWriter(server)
+    write(log, "first")
+    log.close()
+    upload_logs(server)
+    landing, later = on_host("landing", tmp_path, monkeypatch).served("sample"), date.max
+    with pytest.MonkeyPatch.context() as killed, arrived_logs(landing, kept_since=later):
+        killed.setattr(Bucket, "delete", lambda *_: None)
+    for _ in range(2):
+        with arrived_logs(landing, kept_since=later) as folder:
+            assert logged(folder) == ["first"]
+    bucket = shared_files.shared_bucket()
+    assert bucket is not None
     assert bucket.listing("served/sample") == []
 
 
