@@ -146,7 +146,9 @@ def _of_any_table(
     floor = min(date(1970, 1, 1), history_start)
     for column in _times_that_passed(table):
         yield NotAfter(rule="not_after", table=name, column=column, action="quarantine")
-        yield NotEarlier(rule="not_earlier", table=name, column=column, floor=floor, action="quarantine")
+        # The first row of a history often holds since ever, written as 1900-01-01.
+        if not (isinstance(table, EntityTable) and table.history and table.history.from_ == column):
+            yield NotEarlier(rule="not_earlier", table=name, column=column, floor=floor, action="quarantine")
 
 
 def _times_that_passed(table: EntityTable | EventTable) -> list[str]:

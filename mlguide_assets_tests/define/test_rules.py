@@ -64,3 +64,10 @@ def test_times_of_what_has_happened_are_not_in_the_future_nor_before_the_history
     of_races = [rule.name for rule in parse_problem(F1, Path("races.yaml")).rules]
     # A race that is planned lies in the future, and is no mistake.
     assert "races.day_is_not_after_now" not in of_races
+
+
+def test_what_a_history_holds_since_ever_is_not_too_early() -> None:
+    drivers = b"{entity: driver, key: id, known_at: told, history: {from: since, to: until}, columns: {team: category}}"
+    problem = parse_problem(F1.replace(b"tables:", b"tables:\n  drivers: " + drivers), Path("races.yaml"))
+    early = {name for name in actions(problem.rules) if name.startswith("drivers.") and "early" in name}
+    assert early == {"drivers.told_is_not_too_early"}
