@@ -60,6 +60,8 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         number = dict(column.values)[positive]
         label = {"column": file_name(column.name), "positive": positive, "negative": negative}
         window, why = window_of(source, table, column)
+        if positive.lower() not in FLAGS[True] and not names_outcome(positive):
+            why = f"? {positive} rather than {negative}, as it is rarer; {why.removeprefix('? ')}"
         evidence = outcome_evidence(column, repr(positive), number)
         score = _likeness(column) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}

@@ -131,6 +131,24 @@ def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp
 
 
 @pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        ("'open', 'shut'", "? open rather than shut, as it is rarer; after so long"),
+        ("'cancelled', 'kept'", "? after so long an"),
+        ("'kept', 'cancelled'", "? kept rather than cancelled, as it is rarer; after so long"),
+        ("'no', 'yes'", "? after so long"),
+    ],
+)
+def test_that_the_rarer_value_is_the_outcome_is_a_guess(values: str, doubt: str, duck: Any, tmp_path: Path) -> None:
+    bookings = (
+        f"SELECT i AS booking_id, i % 40 AS user_id, {DAYS} AS booked_at, [{values}][1 + (i % 5 > 0)::INT] AS outcome "
+        f"FROM range(600) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "hotel", bookings=bookings), duck, tmp_path)
+    assert f"# {doubt}" in text
+
+
+@pytest.mark.parametrize(
     ("others", "window"),
     [
         (f"{DAYS} + INTERVAL (1 + i % 12) DAY AS closed_at", "12d"),
