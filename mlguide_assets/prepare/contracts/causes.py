@@ -44,6 +44,8 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
         case Present(column=column) | Filled(column=column):
             if all_rows:
                 return f"{column} is empty in every row; check what writes it"
+            if isinstance(of, EntityTable) and of.history and of.history.from_ == column:
+                return f"{column} is empty there, or infinite; write 1900-01-01 where a row holds since ever"
             return f"{column} is empty there; fill it in"
         case DecisionKey():
             return _cause_of_one_decision_in_several_rows(rule)

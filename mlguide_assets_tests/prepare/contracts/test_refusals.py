@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.define.contracts import DecisionKey, LabelKnown, Rule
+from mlguide_assets.define.contracts import DecisionKey, LabelKnown, Present, Rule
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import EntityTable
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts.causes import cause_of
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
@@ -73,6 +74,17 @@ def test_what_is_no_number_is_no_outcome_where_a_limit_decides() -> None:
                       positives=("at least 5",), negatives=("less than 5",), by_limit=True)  # fmt: skip
     said = cause_of(rule, PROBLEM.tables[table], {column: "many"}, all_rows=False)
     assert said == "'many' is no number; correct it, or leave it empty where it is not known yet"
+
+
+def test_a_history_without_a_beginning_is_told_how_to_write_it() -> None:
+    history = {"history": {"from": "since", "to": "until"}, "columns": {"since": "time", "until": "time"}}
+    of = EntityTable.model_validate({"entity": "user", "key": "id", **history})
+    present = [Present(rule="present", table="users", column=each, action="block") for each in ("since", "id")]
+    said = [cause_of(rule, of, {}, all_rows=False) for rule in present]
+    assert said == [
+        "since is empty there, or infinite; write 1900-01-01 where a row holds since ever",
+        "id is empty there; fill it in",
+    ]
 
 
 @pytest.mark.parametrize("violations", [201, 1000])
