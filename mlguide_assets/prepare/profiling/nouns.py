@@ -4,6 +4,7 @@ It knows English plurals and common ways to name columns. Words in other scripts
 a few that mean an id are known. It reads no data.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -64,6 +65,9 @@ _NOT_DECOMPOSED = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", 
 _NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__|row[._ ]?(names?|id|no|num|number|index)")
 """Names that CSV files here, pandas, Arrow and R give to columns that have none, or that number the rows."""
 
+LONGEST = 32
+"""Letters of a drafted noun: endings such as `_header` may follow."""
+
 _IRREGULAR = {
     "people": "person", "children": "child", "men": "man", "women": "woman", "movies": "movie", "cookies": "cookie",
     "calories": "calorie", "analyses": "analysis", "indices": "index", "caches": "cache", "statuses": "status",
@@ -113,8 +117,12 @@ def noun(parts: Iterable[str], otherwise: str) -> str:
     ('loyalty_member', 'run_case', 'u7528_u6237')
     """
     parts = list(parts)
-    joined = ascii_name("_".join([*parts[:-1], singular(parts[-1])])) if parts else ""
-    joined = joined.lstrip("0123456789_")[:32].strip("_")
+    given = "_".join([*parts[:-1], singular(parts[-1])]) if parts else ""
+    joined = ascii_name(given).lstrip("0123456789_")
+    if len(joined) > LONGEST and not given.isascii():
+        # Five letters would fill it, and clients and companies of clients begin with the same.
+        joined = f"{joined[: LONGEST - 9].strip('_')}_{hashlib.sha256(given.encode()).hexdigest()[:8]}"
+    joined = joined[:LONGEST].strip("_")
     if joined in TAKEN_NOUNS:
         return f"{joined}_case"
     return joined if re.fullmatch(r"[a-z][a-z0-9_]*", joined) else otherwise

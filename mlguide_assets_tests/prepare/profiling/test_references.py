@@ -101,6 +101,14 @@ def test_ids_may_be_named_in_other_scripts(
     assert of[noun_of_id(column)] == column
 
 
+def test_long_names_in_other_scripts_that_begin_alike_are_not_one(duck: Any, tmp_path: Path) -> None:
+    users = "SELECT i + 100 AS クライアントID, i % 3 AS age, i % 7 AS size FROM range(40) t(i)"
+    ids = "i * 11 % 40 + 100 AS クライアントID, i * 7 % 60 + 100 AS クライアント会社ID"
+    orders = f"SELECT i AS n, {ids}, {DAYS} AS at, i % 9 = 0 AS late FROM range(600) t(i)"
+    text = draft_text(write_tables(tmp_path / "shop", クライアント=users, orders=orders), duck, tmp_path)
+    assert "クライアント会社ID  # 60 ids, which no table is known to explain" in text
+
+
 def test_a_code_that_reads_as_a_category_is_declared_once(duck: Any, tmp_path: Path) -> None:
     offers = "SELECT 'o' || i AS offer_code, i * 0.01 AS discount FROM range(12) t(i)"
     orders = ORDERS.replace("SELECT i AS order_id", "SELECT i AS order_id, 'o' || i % 12 AS offer_code")
