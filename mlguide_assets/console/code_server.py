@@ -24,7 +24,9 @@ from mlguide_assets.settings import Home
 if TYPE_CHECKING:
     from dagster._grpc.client import DagsterGrpcClient
 
-_MODULE, _LOCATION = "mlguide_assets.definitions", "mlguide_assets"
+_MODULE = "mlguide_assets.definitions"
+ALONE = "mlguide_assets"
+"""What the code location of the only problem of a home is called."""
 _LOOK_SECONDS = 5.0
 _AGAIN_SECONDS = 60
 """What loading may take, and the pause where it fails."""
@@ -54,7 +56,7 @@ class Location:
     @property
     def arguments(self) -> list[str]:
         """What `dagster` is to be called with, to serve the definitions on the socket."""
-        served = ["-m", _MODULE, "--location-name", self.name or _LOCATION, "--use-python-environment-entry-point"]
+        served = ["-m", _MODULE, "--location-name", self.name or ALONE, "--use-python-environment-entry-point"]
         return ["code-server", "start", "-s", str(self.socket), *served]
 
 
@@ -74,7 +76,7 @@ def locations(home: Home, folder: Path) -> list[Location]:
 
 def workspace(served: Sequence[Location]) -> str:
     """The workspace file for webserver and daemon: text is quoted as in JSON, which is YAML."""
-    addresses = [{"socket": str(each.socket), "location_name": each.name or _LOCATION} for each in served]
+    addresses = [{"socket": str(each.socket), "location_name": each.name or ALONE} for each in served]
     return json.dumps({"load_from": [{"grpc_server": address} for address in addresses]})
 
 

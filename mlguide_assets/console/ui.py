@@ -26,6 +26,7 @@ from mlguide_assets.console import code_server
 from mlguide_assets.console.child import PATIENCE_SECONDS
 from mlguide_assets.console.dead_runs import end_dead_runs, instance_of
 from mlguide_assets.console.environment import enter
+from mlguide_assets.console.switches import follow_locations
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import broken_problems
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
@@ -68,6 +69,7 @@ def serve(home: Home, host: str, port: int) -> int:
             console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI has no password.")
         with instance_of(home) as instance:
             end_dead_runs(home, instance, console.print, daemon_lives=False)
+            follow_locations(home, instance)
         for error in broken_problems(home).values():
             console.print(f"The other problems go on without this one: {error}")
         served = code_server.locations(home, Path(folder))

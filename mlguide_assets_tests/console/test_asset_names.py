@@ -6,13 +6,23 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
 
 from mlguide_assets.console.asset_names import follow_names
+from mlguide_assets.console.code_server import ALONE
+from mlguide_assets.console.switches import follow_locations
 from mlguide_assets.define.loading import dump_problem, load_problem
+from mlguide_assets.defs.workspace import PROBLEM_TAG
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
 
-TAG = "mlguide/problem"
+TAG = PROBLEM_TAG
 DAYS = dg.StaticPartitionsDefinition(["2024-01-01", "2024-01-02"])
 
 
@@ -125,3 +135,37 @@ def test_of_the_only_problem_and_of_unknown_ones_nothing_is_renamed(
     assert keys(instance) == before
     assert follow_names(home, instance, TAG) == 3
     assert "gone/users" in keys(instance)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance as a home has it: one that forgets everything has no place for switches."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def test_what_was_switched_off_is_off_under_the_new_name(home: Home, kept: dg.DagsterInstance, tmp_path: Path) -> None:
+    def switched(location: str) -> InstigatorState:
+        place = RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("host", 1, None, location), "__repository__")
+        known = SensorInstigatorData(cursor="until here")
+        return InstigatorState(
+            place.get_instigator_origin("retrain_on_drift"), InstigatorType.SENSOR, InstigatorStatus.STOPPED, known
+        )
+
+    before, after = switched(ALONE), switched("planeswalker")
+    kept.add_instigator_state(before)
+    follow_locations(home, kept)
+    assert kept.all_instigator_state() == [before], "whose it is, is not known"
+    job = dg.GraphDefinition(name="refresh_job", node_defs=[nothing]).to_job(name="refresh_job")
+    kept.create_run_for_job(
+        job, tags={PROBLEM_TAG: "planeswalker_simulated", ".dagster/repository": f"__repository__@{ALONE}"}
+    )
+    follow_locations(Home(tmp_path / "new"), kept)
+    assert kept.all_instigator_state() == [before], "it is the only problem still"
+    for _ in range(2):
+        follow_locations(home, kept)
+        assert kept.all_instigator_state() == [after]
+
+
+@dg.op
+def nothing() -> None: ...
