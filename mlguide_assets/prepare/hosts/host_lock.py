@@ -1,8 +1,8 @@
 """Locks that reach all hosts: advisory locks of the shared database, beside the lock of a file.
 
 The database gives a lock back when the session that holds it ends: at once where a process is killed, within half a
-minute where a host loses its power. Where the database itself was restarted, the holder takes the lock again;
-others wait somewhat longer, so that it is not taken from a run that goes on.
+minute where a host loses its power. Where the database itself was restarted, the holder takes the lock again; others
+wait somewhat longer, also those that only look, so that it is not taken from a run that goes on.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.2
 _KEEP_SECONDS = 1.0
 """Between two looks whether the session still lives."""
 _GRACE_SECONDS = 5.0
-"""How long waiting processes leave a restarted database to the previous holder of the lock."""
+"""How long other processes leave a restarted database to the previous holder of the lock."""
 _KEY = "hashtextextended(%s, 0)"
 
 
@@ -109,6 +109,7 @@ class _Held:
 
     def take(self, *, wait: bool) -> None:
         """Raises filelock.Timeout where another process has it and `wait` is False."""
+        self._leave_to_holder()
         while not self._is_taken(None):
             if not wait:
                 self._close()
@@ -121,6 +122,16 @@ class _Held:
         self._ended.set()
         self._keeper.join()
         self._close()
+
+    def _leave_to_holder(self) -> None:
+        """Wait until a database that was just restarted has been there for as long as its last holder needs."""
+        import psycopg2
+
+        with contextlib.suppress(psycopg2.Error), contextlib.closing(connect(this_process())) as session:
+            with session.cursor() as cursor:
+                cursor.execute("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
+                (seconds,) = cursor.fetchone() or (_GRACE_SECONDS,)
+            time.sleep(max(0.0, _GRACE_SECONDS - float(seconds)))
 
     def _is_taken(self, patience: float | None) -> bool:
         """Try to take it; without a session afterwards where the database is not there."""
