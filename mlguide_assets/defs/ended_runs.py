@@ -142,10 +142,10 @@ def is_told_of_here(run: dg.DagsterRun, home: Home) -> bool:
     return other_problem(run) is not None or is_watched_here(run, home)
 
 
-def is_later(instance: dg.DagsterInstance, run: dg.DagsterRun, than: str | None) -> bool:
-    """Whether a run was made after another, which may be unknown."""
+def is_no_earlier(instance: dg.DagsterInstance, run: dg.DagsterRun, than: str | None) -> bool:
+    """Whether a run was not made before another, which may be unknown; one that was given up may succeed itself."""
     one, other = instance.get_run_record_by_id(run.run_id), instance.get_run_record_by_id(than) if than else None
-    return one is None or other is None or one.storage_id > other.storage_id
+    return one is None or other is None or one.storage_id >= other.storage_id
 
 
 def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[dg.AssetKey]:

@@ -8,7 +8,14 @@ import dagster as dg
 
 from mlguide_assets.defs.announcing import announce
 from mlguide_assets.defs.days import known_days, today
-from mlguide_assets.defs.ended_runs import is_done_since, is_later, is_told_of_here, until_done, why_it_failed, work_of
+from mlguide_assets.defs.ended_runs import (
+    is_done_since,
+    is_no_earlier,
+    is_told_of_here,
+    until_done,
+    why_it_failed,
+    work_of,
+)
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
 from mlguide_assets.defs.workspace import (
     OWNERS,
@@ -315,5 +322,5 @@ def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspa
     done = work_of(context.instance, run, other_problem(run))
     for incident in failed:
         facts = incident.alert.facts
-        if done.makes_up_for(Work.from_facts(facts)) and is_later(context.instance, run, facts.get("run_id")):
+        if done.makes_up_for(Work.from_facts(facts)) and is_no_earlier(context.instance, run, facts.get("run_id")):
             raise_or_resolve(book, incident.key, None, datetime.now(UTC))

@@ -240,6 +240,20 @@ def test_the_later_run_counts_in_whatever_order_both_are_looked_at(
     assert house.incidents == ["failure-refresh_job"] * fails_last
 
 
+def test_a_run_that_was_given_up_and_succeeds_makes_up_for_itself(house: House) -> None:
+    """One whose host the database had lost for a moment."""
+    sensors = (observe.alert_on_failure, observe.resolve_after_success)
+    house.look_at_runs(*sensors)
+    run = house.begin("refresh_job")
+    house.instance.report_run_failed(run)
+    house.look_at_runs(*sensors)
+    assert house.incidents == ["failure-refresh_job"]
+    done = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_SUCCESS.value, run.job_name)
+    house.instance.report_dagster_event(done, run.run_id)
+    house.look_at_runs(*sensors)
+    assert house.incidents == []
+
+
 @pytest.mark.parametrize("sensor", [observe.alert_on_failure, retrain.note_failed_retraining], ids=lambda it: it.name)
 def test_what_cannot_be_told_now_is_told_later(
     sensor: dg.SensorDefinition, house: House, monkeypatch: pytest.MonkeyPatch
