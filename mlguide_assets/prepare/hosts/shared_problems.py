@@ -1,10 +1,12 @@
 """The problem files of a home, where hosts share them: without passwords, which stay where they were given."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from mlguide_assets.define.loading import dump_problem, parse_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.shared_files import names, read, replace, shared_bucket
 from mlguide_assets.settings import Home
@@ -34,5 +36,9 @@ def fetch_problems(home: Home) -> None:
 
 
 def _published(path: Path) -> bytes | None:
-    """What this host would publish of a problem of its home, which may have a password."""
-    return dump_problem(parse_problem(path.read_bytes(), path)).encode() if path.is_file() else None
+    """What this host would publish of a problem of its home, which may have a password; nothing of a broken file."""
+    if not path.is_file():
+        return None
+    with contextlib.suppress(InputError):
+        return dump_problem(parse_problem(path.read_bytes(), path)).encode()
+    return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.define.loading import current_problem, dump_problem
+from mlguide_assets.define.loading import current_problem, dump_problem, problems_of_home
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts import shared_files
 from mlguide_assets.prepare.hosts.shared_problems import fetch_problems, publish_problems
@@ -144,3 +144,7 @@ def test_problems_are_shared_and_passwords_are_not(
     assert current_problem(other).source == sample_problem("postgresql://u:***@host/db").source
     assert [path.name for path in other.problems.iterdir()] == [f"{problem.key}.yaml"]
     assert not any(b"s3cret" in content for content in objects.objects(shared).values())
+    # Half a file, as a full disk leaves it, or an edit: what all hosts have repairs it.
+    (other.problems / f"{problem.key}.yaml").write_text("name: [")
+    fetch_problems(other)
+    assert list(problems_of_home(other)) == [problem.key]
