@@ -38,10 +38,12 @@ class Location:
 
     Attributes:
         name: of the problem among those of its home; None where it is the only one.
+        problem: what names it in the environment, whatever else the home works on later; None in a home without one.
     """
 
     name: str | None
     socket: Path
+    problem: str | None = None
 
     @property
     def log(self) -> str:
@@ -51,7 +53,7 @@ class Location:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that name the process's problem, beside the common environment."""
-        return {} if self.name is None else {PROBLEM_VARIABLE: self.name}
+        return {} if self.problem is None else {PROBLEM_VARIABLE: self.problem}
 
     @property
     def arguments(self) -> list[str]:
@@ -68,10 +70,11 @@ def locations(home: Home, folder: Path) -> list[Location]:
     Args:
         folder: of the sockets.
     """
-    problems = readable_problems(home).values()
-    names = [name_in_home(problem, home) for problem in problems] or [None]
-    names += broken_problems(home) if problems else ()
-    return [Location(name, folder / f"{number}.sock") for number, name in enumerate(names)]
+    names = {key: name_in_home(problem, home) for key, problem in readable_problems(home).items()}
+    if not names:
+        return [Location(None, folder / "0.sock")]
+    served = [*names.items(), *((key, key) for key in broken_problems(home))]
+    return [Location(name, folder / f"{number}.sock", name or key) for number, (key, name) in enumerate(served)]
 
 
 def workspace(served: Sequence[Location]) -> str:

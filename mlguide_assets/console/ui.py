@@ -113,11 +113,15 @@ class _Processes:
     def _watch(self) -> None:
         """Until the end; runs that are killed meanwhile are ended, as they would keep all others waiting."""
         with self._definitions_kept_loaded(), instance_of(self._home) as instance:
-            due = time.monotonic()
+            due, problems = time.monotonic(), _files_of_problems(self._home)
             while self._is_well():
                 time.sleep(_LOOK_SECONDS)
                 if time.monotonic() >= due:
                     self._end_dead_runs(instance)
+                    if problems != (problems := _files_of_problems(self._home)):
+                        console.print(
+                            "The home has other problems than this UI: start it again to work on all of them."
+                        )
                     for log in self._logs.values():
                         bound(log)
                     due = time.monotonic() + _LOOK_AFTER_SECONDS
@@ -188,6 +192,10 @@ class _Processes:
             last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
             console.print(f"The {name} ended by itself. The last lines of {log}:", *last, sep="\n")
         return max((abs(self._running[name].returncode) for name in ended), default=1) or 1
+
+
+def _files_of_problems(home: Home) -> set[str]:
+    return {path.name for path in home.problems.glob("*.yaml")}
 
 
 def bound(log: Path, largest: int = _LARGEST_LOG) -> None:
