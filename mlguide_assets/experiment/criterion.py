@@ -9,6 +9,7 @@ from mlguide_assets.deploy.gate.gate import Verdict
 from mlguide_assets.deploy.gate.history import WAITING, decisions
 from mlguide_assets.deploy.gate.promotion import decide_again, install_challenger, install_promoted
 from mlguide_assets.deploy.gate.recorded_criteria import RECORDED_CRITERIA, record_criterion
+from mlguide_assets.experiment.arm_effects import primary_effects
 from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.started import Started
@@ -25,17 +26,19 @@ def record_verdict(lake: Lake, problem: Problem, started: Started, row: Mapping[
     Args:
         row: of `experiment_results`, a final one.
     """
-    version = tested_version(lake, problem, started, row)
+    arm, version = tested_arm(started, row), tested_version(lake, problem, started, row)
     if version is None:
         return None
     shipped = row["variant"] or "the control"
+    effect: dict[str, Any] = next((each for each in primary_effects(row) if each["arm"] == arm), {})
     criterion = Criterion(
         criterion=EXPERIMENT,
-        value=row["ratio"],
-        low=row["ratio_low"],
-        high=row["ratio_high"],
+        value=effect.get("ratio"),
+        low=effect.get("ratio_low"),
+        high=effect.get("ratio_high"),
         threshold=NO_EFFECT,
-        passed=row["verdict"] == "ship",
+        # Another arm may be the one to ship, of a policy that is no model.
+        passed=row["verdict"] == "ship" and row["variant"] == arm,
         reason=f"{started.experiment.title}, look {row['look']}: {row['verdict']} ({shipped}). {row['reason']}",
     )
     record_criterion(
@@ -44,18 +47,21 @@ def record_verdict(lake: Lake, problem: Problem, started: Started, row: Mapping[
     return version
 
 
-def tested_version(lake: Lake, problem: Problem, started: Started, row: Mapping[str, Any]) -> str | None:
-    """The model version that made all plans of the tested arm; None where several did, or no model decides for an arm.
-
-    Tested is the arm to ship, if a model decides there; else the challenger's, else the champion's.
-    """
+def tested_arm(started: Started, row: Mapping[str, Any]) -> str | None:
+    """The arm to ship, if a model decides there; else the challenger's, else the champion's; None without one."""
     experiment = started.experiment
     treated = [arm for arm in experiment.arms if arm.name != experiment.control and arm.policy in _MODELS]
     treated.sort(key=lambda arm: (arm.name != row["variant"], _MODELS.index(arm.policy)))
-    if not treated or exposures_of(lake, started) is None:
+    return treated[0].name if treated else None
+
+
+def tested_version(lake: Lake, problem: Problem, started: Started, row: Mapping[str, Any]) -> str | None:
+    """The model version that made all plans of the tested arm; None where several did, or no model decides in one."""
+    arm = tested_arm(started, row)
+    if arm is None or exposures_of(lake, started) is None:
         return None
     made = versions_of_arms(lake, problem, started)
-    versions = made[treated[0].name]
+    versions = made[arm]
     return versions[0] if len(versions) == 1 and not lost_version(started, made) else None
 
 

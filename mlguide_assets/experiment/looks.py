@@ -20,6 +20,7 @@ from mlguide_assets.experiment.analysis.health import check_health
 from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck
 from mlguide_assets.experiment.analysis.rows import check_rows
 from mlguide_assets.experiment.analysis.units import read_units
+from mlguide_assets.experiment.arm_effects import FIGURES
 from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.exposure import exposures_of
@@ -209,18 +210,10 @@ def _row(
     }
 
 
-_FIGURES = (
-    "control",
-    "treatment",
-    "p",
-    *(f"{name}{end}" for name in ("ratio", "difference") for end in ("", "_low", "_high")),
-)
-
-
 def _answer(analysis: Analysis, experiment: Experiment) -> dict[str, Any]:
     """What an analysis says, as columns; of several arms the one to ship, else the first in the file."""
     shown = _shown(analysis, experiment)
-    figures: dict[str, Any] = dict.fromkeys(_FIGURES)
+    figures: dict[str, Any] = dict.fromkeys(FIGURES)
     if shown is not None:
         figures = {"control": shown.control, "treatment": shown.treatment, "p": shown.p}
         for name, interval in (("ratio", shown.ratio), ("difference", shown.difference)):

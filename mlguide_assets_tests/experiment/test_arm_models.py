@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -12,6 +13,7 @@ from mlguide_assets.deploy.gate.held_challenger import held_challenger
 from mlguide_assets.deploy.gate.history import record
 from mlguide_assets.deploy.gate.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
+from mlguide_assets.experiment.arm_effects import of_arm
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.day import assign_day, expose_day
@@ -41,6 +43,7 @@ from mlguide_assets_tests.experiment.worlds import (
 
 # Of the units that were lost before, every twentieth, each arm has as many.
 ARMS: dict[int, str | None] = {unit: ("generic", "personal")[(unit + unit // 20) % 2] for unit in range(2, UNITS + 1)}
+LOST = {"generic": 16, "personal": 6}
 
 
 @pytest.fixture
@@ -54,18 +57,17 @@ def lake_of(home: Home) -> Lake:
     return Lake(home.lake(PROBLEM.key))
 
 
-def follow(lake: Lake, *versions: dict[str, str]) -> None:
+def follow(lake: Lake, *versions: dict[str, str], arms: dict[int, str | None] = ARMS) -> None:
     """Plan a day for each, with the version of each arm, and expose its units."""
     for after, of_arms in enumerate(versions):
         day = DAY + timedelta(days=after)
-        lake.write_partition(SEND_PLAN, day.isoformat(), plan(ARMS, day, of_arms=of_arms))
+        lake.write_partition(SEND_PLAN, day.isoformat(), plan(arms, day, of_arms=of_arms))
         expose_day(lake, PROBLEM, day, report=pytest.fail)
 
 
-def final_row(lake: Lake) -> dict[str, object]:
-    """Take the last look, at which the treatment is far better."""
-    lost = {"generic": 16, "personal": 6}
-    lake.write("user_emails", history(*((u, 1.0, u // 2 % 100 < lost[str(arm)]) for u, arm in ARMS.items())))
+def final_row(lake: Lake, lost: dict[str, int] = LOST, arms: dict[int, str | None] = ARMS) -> dict[str, Any]:
+    """Take the last look, at which so many per 100 of each arm were lost: the treatment is far better."""
+    lake.write("user_emails", history(*((u, 1.0, u // 2 % 100 < lost[str(arm)]) for u, arm in arms.items())))
     (begun,) = running(lake)
     tables = {"actions": lake.read("user_emails"), "members": lake.read("user_profiles")}
     (row,) = take_looks(lake, PROBLEM, **tables, until=at_look(begun, 3), run_id="run")
@@ -113,6 +115,25 @@ def test_a_version_that_made_all_plans_of_its_arm_is_the_one_that_was_tested(hom
     assert list(plan_faults(lake, PROBLEM, begun)) == []
     assert final_row(lake)["verdict"] == "ship"
     assert [len(recorded_criteria(lake, version)) for version in ("7", "8", "10")] == [0, 1, 0]
+
+
+def test_a_version_has_the_effect_of_its_own_arm_as_its_criterion_and_passes_only_where_that_arm_ships(
+    home: Home,
+) -> None:
+    lake = lake_of(home)
+    half, quarter = "{name: generic, policy: champion, weight: 0.5}", "policy: random, weight: 0.25"
+    third = f"[{half}, {{name: drawn, {quarter}}}, {{name: personal, policy: challenger, weight: 0.25}}]"
+    started(lake, planned=UNITS, arms=third)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    arms: dict[int, str | None] = {
+        unit: ("generic", "drawn", "generic", "personal")[(unit // 2 + unit // 20 + unit % 2) % 4] for unit in ARMS
+    }
+    follow(lake, dict.fromkeys(("generic", "drawn"), "7") | {"personal": "8"}, arms=arms)
+    row = final_row(lake, {"generic": 20, "drawn": 2, "personal": 18}, arms)
+    assert (row["verdict"], row["variant"]) == ("ship", "drawn")
+    (criterion,) = recorded_criteria(lake, "8")
+    (own,) = of_arm([row], "personal")
+    assert (criterion.passed, criterion.value, own["ratio"] > 2 * row["ratio"]) == (False, own["ratio"], True)
 
 
 def test_an_arm_that_lost_its_version_is_unhealthy_and_tests_none(home: Home) -> None:
