@@ -10,6 +10,7 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.override import person
 from mlguide_assets.english import agreeing, counted
+from mlguide_assets.experiment.arm_effects import primary_effects
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
 from mlguide_assets.experiment.publishing import publish_routes
@@ -69,8 +70,10 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         screen.print(f"  needed      {counted(sizing.needed_units, 'unit')} in all arms, {days}, {wanted}")
     looks = ", ".join(f"day {day}: {units:,}" for day, units in sizing.looks)
     screen.print(f"  looks       units with a final outcome by {looks}")
-    found = "none" if sizing.detectable is None else f"{sizing.detectable:+.1%}"
-    screen.print(f"  detectable  {found} is the smallest change that the last look finds with that power")
+    found = "no change, however large, is found by the last look with that power"
+    if sizing.detectable is not None:
+        found = f"{sizing.detectable:+.1%} is the smallest change that the last look finds with that power"
+    screen.print(f"  detectable  {found}")
     if sizing.events is not None:
         screen.print(f"  events      about {sizing.events:.0f} expected in the smallest arm")
     screen.print(sizing.verdict)
@@ -160,7 +163,8 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
     for line in _models_in_words(models):
         screen.print(f"  {line}")
     if not rows:
-        screen.print(f"No look was taken yet; the first is due on {started.look_days()[0]}.")
+        due = f"No look was taken yet; the first is due on {started.look_days()[0]}."
+        screen.print(due if started.state == "running" else f"It was {started.state} before its first look.")
     for row in rows:
         screen.print(f"look {row['look']} of {row['looks']}, {row['look_day']}: {row['verdict']} ({row['rule']})")
         screen.print(
@@ -170,12 +174,10 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
         for check in row["evidence"]["health"]:
             if check["passed"] and check["warning"]:
                 screen.print(f"  unusual: {check['check']}: {check['text']}")
-        if row["ratio"] is not None:
-            ratio = f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
-            means = f"{row['control']:.4g} against {row['treatment']:.4g}"
-            screen.print(f"  ratio to the control {ratio}, p = {_number(row['p'])}; {means}")
+        for line in _effects(row):
+            screen.print(f"  {line}")
         if triggered := row["evidence"].get("triggered"):
-            screen.print(f"  {_triggered(triggered, row['units'], row['variant'])}")
+            screen.print(f"  {_triggered(triggered, row['units'])}")
     if picture:
         screen.print(f"picture: {picture}")
 
@@ -188,17 +190,27 @@ def _models_in_words(models: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield f"arm {arm} by {many if len(versions) > 1 else one}"
 
 
-def _triggered(found: dict[str, Any], of: int, variant: str | None) -> str:
+def _effects(row: Mapping[str, Any]) -> Iterator[str]:
+    """The effect of each arm, which is named where there are several."""
+    effects = primary_effects(row)
+    for each in effects:
+        if each["ratio"] is not None:
+            of = f"arm {each['arm']}: " if len(effects) > 1 else ""
+            means = f"{each['control']:.4g} against {each['treatment']:.4g}"
+            yield f"{of}ratio to the control {_ratio(each)}, p = {_number(each['p'])}; {means}"
+
+
+def _triggered(found: dict[str, Any], of: int) -> str:
     """The same of the units alone for which the two policies decided otherwise, in a line."""
     units = sum(found["units"].values())
     what = f"of these, the policies decided otherwise for {units:,} of {counted(of, 'unit')}"
-    primary = [each for each in found["results"] if each["role"] == "primary" and variant in (None, each["variant"])]
-    if not primary:
+    effects = primary_effects({"evidence": found})
+    if not effects:
         failed = [check["text"] for check in found["health"] if not check["passed"]]
         return f"{what}: no numbers. {' '.join(failed)}".rstrip()
-    ratio = primary[0]["ratio"]
-    value = f"{_number(ratio['value'])} ({_number(ratio['low'])} to {_number(ratio['high'])})"
-    return f"{what}: ratio {value}, p = {_number(primary[0]['p'])}"
+    arms = [f"of {each['arm']} " if len(effects) > 1 else "" for each in effects]
+    ratios = (f"ratio {of}{_ratio(each)}, p = {_number(each['p'])}" for of, each in zip(arms, effects, strict=True))
+    return f"{what}: {'; '.join(ratios)}"
 
 
 def list_experiments(home: Home, as_json: bool) -> None:
@@ -289,6 +301,11 @@ def _picture(home: Home, problem: Problem, started: Started, rows: list[dict[str
         return None
     folder = home.plots / problem.key
     return str(folder / f"{keep_picture(folder, f'experiment-{started.experiment.name}', drawn)}.png")
+
+
+def _ratio(effect: Mapping[str, Any]) -> str:
+    low, high = (_number(effect[f"ratio_{end}"]) for end in ("low", "high"))
+    return f"{_number(effect['ratio'])} ({low} to {high})"
 
 
 def _number(value: float | None) -> str:

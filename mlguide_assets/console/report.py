@@ -17,7 +17,9 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, bundled_versions, champion, metadata_of_version
 from mlguide_assets.deploy.gate.history import decisions
 from mlguide_assets.deploy.log.fault_landing import REQUEST_FAULTS
+from mlguide_assets.experiment.arm_effects import primary_effects
 from mlguide_assets.experiment.ledger import experiments, results
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.observe.drift.table import DATA_DRIFT, days_looked_at
 from mlguide_assets.observe.drift.windows import Landed
@@ -110,7 +112,11 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
 
 
 def _experiments(lake: Lake) -> list[dict[str, Any]]:
-    return [{**row_of(each), "results": results(lake, each)} for each in experiments(lake)]
+    return [{**row_of(each), "results": _looks(lake, each)} for each in experiments(lake)]
+
+
+def _looks(lake: Lake, started: Started) -> list[dict[str, Any]]:
+    return [{**row, "effects": primary_effects(row)} for row in results(lake, started)]
 
 
 def _newest(lake: Lake, table: str, current: Bundle | None) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ COLUMNS = {
     "variant": "The arm to ship, where the verdict is ship.",
     "is_final": "Whether the experiment ended with this look.",
     "information": "Units whose outcome window is closed, over those planned.",
-    "boundary": "How many standard errors the primary metric must differ by at this look.",
+    "boundary": "How many standard errors the primary metric must differ by at this look, of a single arm.",
     "units": "Exposed units.",
     "waiting": "Exposed units whose outcome is not known yet: they are in no number.",
     "control": "The primary metric of the control.",

@@ -57,6 +57,9 @@ def test_what_cannot_be_computed_is_listed_with_the_reason_and_can_be_stopped(ho
     assert (refused.exit_code, "has no results" in refused.stderr) == (2, True)
     assert answer(home, "stop", "lost", "--reason", "x")["state"] == "stopped"
     assert [each["experiment"] for each in answer(home, "status")] == ["fewer_losses"]
+    assert "No look was taken yet; the first is due on 2024-03-22" in run(home, "results", "fewer_losses").stdout
+    answer(home, "stop", "fewer_losses", "--reason", "x")
+    assert "It was stopped before its first look." in run(home, "results", "fewer_losses").stdout
 
 
 @pytest.mark.parametrize("command", ["plan", "start"])

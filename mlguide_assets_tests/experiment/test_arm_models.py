@@ -8,6 +8,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.console.experiment import show_results
 from mlguide_assets.deploy.bundle import CHALLENGER
 from mlguide_assets.deploy.gate.held_challenger import held_challenger
 from mlguide_assets.deploy.gate.history import record
@@ -117,8 +118,8 @@ def test_a_version_that_made_all_plans_of_its_arm_is_the_one_that_was_tested(hom
     assert [len(recorded_criteria(lake, version)) for version in ("7", "8", "10")] == [0, 1, 0]
 
 
-def test_a_version_has_the_effect_of_its_own_arm_as_its_criterion_and_passes_only_where_that_arm_ships(
-    home: Home,
+def test_of_several_arms_each_has_its_effect_and_a_version_passes_only_where_its_own_ships(
+    home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake = lake_of(home)
     half, quarter = "{name: generic, policy: champion, weight: 0.5}", "policy: random, weight: 0.25"
@@ -134,6 +135,10 @@ def test_a_version_has_the_effect_of_its_own_arm_as_its_criterion_and_passes_onl
     (criterion,) = recorded_criteria(lake, "8")
     (own,) = of_arm([row], "personal")
     assert (criterion.passed, criterion.value, own["ratio"] > 2 * row["ratio"]) == (False, own["ratio"], True)
+    show_results(home, "fewer_losses", as_json=False)
+    said = capsys.readouterr().out
+    assert f"arm drawn: ratio to the control {row['ratio']:.3g} (" in said
+    assert f"arm personal: ratio to the control {own['ratio']:.3g} (" in said
 
 
 def test_an_arm_that_lost_its_version_is_unhealthy_and_tests_none(home: Home) -> None:

@@ -1,7 +1,7 @@
 """Section: the experiments, each with its hypothesis, its effect over the looks, and the decision."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -39,9 +39,11 @@ def _experiment(experiment: Mapping[str, Any]) -> list[Html]:
         paragraph(experiment["hypothesis"]),
         paragraph(_decision(experiment)),
     ]
-    measured = [row for row in looks if row["ratio"] is not None]
-    if measured:
-        parts += _effect(experiment, measured)
+    arms = dict.fromkeys(each["arm"] for row in looks for each in row["effects"])
+    for arm in arms:
+        measured = [(row, each) for row in looks for each in row["effects"] if each["arm"] == arm]
+        if shown := [(row, each) for row, each in measured if each["ratio"] is not None]:
+            parts.append(_effect(experiment, f"{arm} / control" if len(arms) > 1 else "treatment / control", shown))
     if looks:
         header = ("look", "verdict", "treatment / control", "units", "waiting", "why")
         parts.append(table(header, [_row(row) for row in looks], caption="Looks", stacks=True))
@@ -63,41 +65,52 @@ def _decision(experiment: Mapping[str, Any]) -> Html:
     return badge(state, f"{verdict}{arm}. {sentence(looks[-1]['reason'])}")
 
 
-def _effect(experiment: Mapping[str, Any], looks: list[Mapping[str, Any]]) -> list[Html]:
+def _effect(experiment: Mapping[str, Any], name: str, looks: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Html:
+    """The ratio of one arm at each look that has it."""
     points = [
         Point(
             date.fromisoformat(row["look_day"]),
-            nan_if_none(row["ratio"]),
-            nan_if_none(row["ratio_low"]),
-            nan_if_none(row["ratio_high"]),
-            loud=not _includes(row, NO_EFFECT),
+            nan_if_none(effect["ratio"]),
+            nan_if_none(effect["ratio_low"]),
+            nan_if_none(effect["ratio_high"]),
+            loud=not _includes(effect, NO_EFFECT),
         )
-        for row in looks
+        for row, effect in looks
     ]
-    tooltip = {point.day: f"look {row['look']}: {_interval(row)}" for point, row in zip(points, looks, strict=True)}
+    tooltip = {
+        point.day: f"look {row['look']}: {_interval(effect)}"
+        for point, (row, effect) in zip(points, looks, strict=True)
+    }
     chart = Chart(
-        title=f"{experiment['experiment']}: treatment over control, by look",
-        description=f"At the last look with numbers: {_interval(looks[-1])}.",
+        title=f"{experiment['experiment']}: {name}, by look",
+        description=f"At the last look with numbers: {_interval(looks[-1][1])}.",
         tooltip=lambda day: tooltip[day],
         first=points[0].day,
         last=points[-1].day,
-        intervals=(Series("treatment / control", "gap", points),),
+        intervals=(Series(name, "gap", points),),
         levels=(NO_EFFECT,),
         height=180,
     )
-    keys = legend(("gap quiet", "treatment / control"), ("gap loud", "interval without 1"), ("across", "no difference"))
-    return [tag("figure", keys, drawn(chart))]
+    keys = legend(("gap quiet", name), ("gap loud", "interval without 1"), ("across", "no difference"))
+    return tag("figure", keys, drawn(chart))
 
 
 def _row(row: Mapping[str, Any]) -> list[Html | str]:
     return [
         f"{row['look']} of {row['looks']}, {row['look_day']}",
         badge(*VERDICTS.get(row["verdict"], ("none", row["verdict"]))),
-        tag("span", _interval(row), class_="figure"),
+        _intervals(row["effects"]),
         f"{row['units']:,}",
         f"{row['waiting']:,}",
         sentence(row["reason"]),
     ]
+
+
+def _intervals(effects: Sequence[Mapping[str, Any]]) -> Html:
+    """Of each arm a line, which names it where there are several."""
+    if len(effects) < 2:
+        return tag("span", *map(_interval, effects) if effects else "–", class_="figure")
+    return joined([tag("div", f"{each['arm']} ", tag("span", _interval(each), class_="figure")) for each in effects])
 
 
 def _interval(row: Mapping[str, Any]) -> str:

@@ -49,7 +49,8 @@ class ReportData:
         untested: which days are still to be tested for drift, and which are not; None where there is nothing to say.
         reports: day (ISO 8601) to where its drift report is, as seen from the page.
         incidents: all of the alert book, those that are over included.
-        experiments: those that were ever started, the oldest first, each with its rows of `experiment_results`.
+        experiments: those that were ever started, the oldest first, each with its rows of `experiment_results`, whose
+            `effects` are the figures of each arm.
         reached: how far the data reached at an instant, by growing instants, where the days of a simulated world are
             not those of the clock; None where they are.
         chooses: a decision chooses something for its unit; elsewhere there are no experiments.

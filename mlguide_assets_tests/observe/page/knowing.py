@@ -212,6 +212,7 @@ def _look(number: int, at: int, verdict: str, ratio: tuple[float, float, float] 
         "ratio": value,
         "ratio_low": low,
         "ratio_high": high,
+        "effects": [{"arm": "personal", "ratio": value, "ratio_low": low, "ratio_high": high}] if ratio else [],
         "units": 8200,
         "waiting": 300,
     }

@@ -363,6 +363,20 @@ def test_an_experiment_is_reported_with_hypothesis_effect_and_decision() -> None
     assert "unhealthy: no numbers" in said
 
 
+def test_of_several_arms_each_is_named_with_its_own_effect() -> None:
+    known = full(days=30)
+    (ended,) = known.experiments
+    looks = [
+        {**row, "effects": [{"arm": arm, "ratio": 0.9, "ratio_low": 0.8, "ratio_high": high} for arm, high in arms]}
+        for row, arms in zip(ended["results"], ([("drawn", 1.2), ("personal", 1.1)], [("drawn", 0.95)]), strict=True)
+    ]
+    shown = read(replace(known, experiments=[{**ended, "results": looks}])).sections["experiments"]
+    said = " ".join(shown.split())
+    assert "drawn 0.900 (0.800 to 1.200)" in said
+    assert "personal 0.900 (0.800 to 1.100)" in said
+    assert ("drawn / control" in said, "personal / control" in said, "treatment / control" in said) == (True,) * 3
+
+
 def test_an_experiment_without_a_verdict_says_what_it_waits_for() -> None:
     known = full(days=30)
     (ended,) = known.experiments
