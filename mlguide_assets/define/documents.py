@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -40,6 +41,22 @@ def parse_document(content: bytes, path: Path, model: type[Document]) -> Documen
         return model.model_validate(values)
     except ValidationError as error:
         raise InputError(_explain(error, cast(yaml.Node, root), path, model)) from error
+
+
+def place_in(content: bytes, path: Path, key: str) -> str:
+    """File, line and key of what a file says, for a fault that is found after it was read.
+
+    Args:
+        key: as in `arms.0.weight`; it is in the file.
+    """
+    root, _ = _read(content)
+    line = 0
+    node = cast(yaml.Node, root)
+    for part in key.split("."):
+        found = _child(node, int(part) if part.isdigit() else part)
+        if found is not None:
+            line, node = found
+    return f"{path}, line {line + 1}, {key}"
 
 
 def shipped_names(folder: Path) -> list[str]:
@@ -112,26 +129,32 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
     """One sentence for the first thing that is wrong, and how many more there are."""
     # A misspelt key is also a missing one: name the misspelling.
     first, *others = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    place, message = _place_of(first)
+    line, keys, siblings = _walk(root, place, first)
+    key = ".".join(keys) or "the file"
+    more = f" ({len(others)} more to fix after this one)" if others else ""
+    said = f"{path}, line {line + 1}, {key}: {_fix({**first, 'msg': message}, siblings, model)}{more}"
+    return said if said.endswith("?") else f"{said}."
+
+
+def _walk(root: yaml.Node, place: tuple[int | str, ...], error: Mapping[str, Any]) -> tuple[int, list[str], list[str]]:
+    """The line of a fault, from 0, the keys that lead there as the file has them, and all keys beside the last."""
     node: yaml.Node = root
     keys: list[str] = []
     line = root.start_mark.line
     siblings: list[str] = []
-    place, message = _place_of(first)
     for part in place:
         found = _child(node, part)
         siblings = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         if found is None:
             # The tag of a union ("files", "range") is in the location but not in the file.
-            if part == place[-1] and (first["type"] == "missing" or place != tuple(first["loc"])):
+            if part == place[-1] and (error["type"] == "missing" or place != tuple(error["loc"])):
                 keys.append(str(part))
             continue
         key_line, node = found
         line = key_line
         keys.append(str(part))
-    key = ".".join(keys) or "the file"
-    more = f" ({len(others)} more to fix after this one)" if others else ""
-    said = f"{path}, line {line + 1}, {key}: {_fix({**first, 'msg': message}, siblings, model)}{more}"
-    return said if said.endswith("?") else f"{said}."
+    return line, keys, siblings
 
 
 def _place_of(error: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str]:
@@ -175,11 +198,45 @@ def _fix(error: Mapping[str, Any], siblings: list[str], model: type[BaseModel]) 
         return f"{error['ctx']['tag']!r} is not a {error['ctx']['discriminator']}{close}"
     if kind in ("tuple_type", "list_type", "frozen_set_type"):
         return "write a list: [...], or a line with a dash for each"
-    text = cast(str, error["msg"]).removeprefix("Value error, ")
+    text = _wanted(error) or cast(str, error["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     if isinstance(given, (str, int, float)) and kind != "value_error":
         return f"{given!r} is not valid: {text}"
     return text
+
+
+_NAME = r"^[a-z][a-z0-9_]{0,39}$"
+
+
+def _wanted(error: Mapping[str, Any]) -> str | None:
+    """What to write where the words of Pydantic do not say it."""
+    kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
+    if kind.startswith(("float_", "int_")) and isinstance(given, str):
+        share = _as_share(given)
+        whole = "whole " if kind.startswith("int_") else ""
+        return f"write a {whole}number" + (f", such as {share:g}" if share is not None and not whole else "")
+    if kind.startswith("date_") and isinstance(given, str):
+        return "write a day such as 2024-12-31"
+    if kind == "string_pattern_mismatch" and context["pattern"] == _NAME:
+        return "write only a to z, 0 to 9 and _, beginning with a letter, 40 characters at most"
+    bound = context.get("lt", context.get("le"))
+    if isinstance(bound, float) and isinstance(given, int | float) and bound <= 1 < given <= 100:
+        return f"{error['msg']}; {given:g}% is written {given / 100:g}"
+    return None
+
+
+def _as_share(text: str) -> float | None:
+    """A number with a percent sign or a decimal comma; None for another text.
+
+    >>> _as_share("5%"), _as_share("0,05"), _as_share("much")
+    (0.05, 0.05, None)
+    """
+    try:
+        number = float(text.strip().removesuffix("%").replace(",", "."))
+    except ValueError:
+        return None
+    share = number / 100 if "%" in text else number
+    return share if isfinite(share) else None
 
 
 def _nearest(word: str, allowed: list[str], siblings: list[str]) -> str:

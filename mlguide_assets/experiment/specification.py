@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.conditions import fault_of_values
-from mlguide_assets.define.documents import parse_document
+from mlguide_assets.define.documents import parse_document, place_in
 from mlguide_assets.define.loading import experiment_file
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind, Strict
@@ -172,18 +172,27 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     """
     refuse_without_choice(problem)
     found = parse_document(content, path, Experiment)
-    _refuse_other_units(found, path, problem)
-    if fault := fault_of_eligibility(found, problem):
-        raise InputError(f"{path}, {fault}.")
-    _refuse_shared_salts(found, path)
-    closes = found.closes_after(problem)
-    if found.looks[-1] < closes:
-        raise InputError(
-            f"{path}, looks: the last look is {duration(found.looks[-1])} after the start, but no outcome is final "
-            f"before {duration(closes)} (outcome_window {duration(found.window(problem))} and "
-            f"{_until_final(problem)}): look later, or shorten outcome_window."
-        )
+    faults = (
+        _fault_of_unit(found, problem),
+        fault_of_eligibility(found, problem),
+        _fault_of_salts(found),
+        _fault_of_looks(found, problem),
+    )
+    for fault in filter(None, faults):
+        key, _, said = fault.partition(": ")
+        raise InputError(f"{place_in(content, path, key)}: {said}.")
     return found
+
+
+def _fault_of_looks(experiment: Experiment, problem: Problem) -> str | None:
+    closes, last = experiment.closes_after(problem), experiment.looks[-1]
+    if last >= closes:
+        return None
+    return (
+        f"looks: the last look is {duration(last)} after the start, but no outcome is final "
+        f"before {duration(closes)} (outcome_window {duration(experiment.window(problem))} and "
+        f"{_until_final(problem)}): look later, or shorten outcome_window"
+    )
 
 
 def _until_final(problem: Problem) -> str:
@@ -201,10 +210,11 @@ def refuse_without_choice(problem: Problem) -> None:
         )
 
 
-def _refuse_other_units(experiment: Experiment, path: Path, problem: Problem) -> None:
+def _fault_of_unit(experiment: Experiment, problem: Problem) -> str | None:
     unit = problem.decision.unit_id
-    if experiment.unit not in (None, unit):
-        raise InputError(f"{path}, unit: the plan decides for {unit}, not {experiment.unit!r}: write {unit}.")
+    if experiment.unit in (None, unit):
+        return None
+    return f"unit: the plan decides for {unit}, not {experiment.unit!r}: write {unit}"
 
 
 def kinds_of_units(problem: Problem) -> dict[str, ColumnKind]:
@@ -227,14 +237,15 @@ def fault_of_eligibility(experiment: Experiment, problem: Problem) -> str | None
     return None
 
 
-def _refuse_shared_salts(experiment: Experiment, path: Path) -> None:
+def _fault_of_salts(experiment: Experiment) -> str | None:
     # Here, not in the schema: what an earlier version has started goes on.
     for name, salt in experiment.salts.model_dump().items():
         if is_reserved(salt):
-            raise InputError(
-                f"{path}, salts.{name}: {salt!r} is a salt that other draws may have, and one salt for two draws skews "
-                f"the arms: write one of its own, such as {experiment.name}/{experiment.version}/{name}."
+            return (
+                f"salts.{name}: {salt!r} is a salt that other draws may have, and one salt for two draws skews "
+                f"the arms: write one of its own, such as {experiment.name}/{experiment.version}/{name}"
             )
+    return None
 
 
 def load_experiment(name_or_file: str, problem: Problem) -> tuple[Experiment, str]:
