@@ -10,6 +10,7 @@ from mlguide_assets.english import agreeing, counted
 from mlguide_assets.experiment.analysis.design import Design, Guardrail, Kind
 from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck, p_text
 from mlguide_assets.experiment.analysis.skewness import BLOCK_SKEW
+from mlguide_assets.experiment.analysis.verdict import has_no_margin
 from mlguide_assets.statistics.intervals import Estimate
 
 _STYLES = {"ship": "bold green", "keep": "bold yellow", "inconclusive": "bold yellow", "unhealthy": "bold red"}
@@ -37,6 +38,8 @@ def print_analysis(found: Analysis, design: Design, source: str) -> None:
         )
     screen.print(_units(found, design))
     screen.print(_health(found))
+    if not design.weights and any(check.check == "sample_ratio" and not check.passed for check in found.health):
+        screen.print("Equal shares are expected unless --ratio says what was planned.")
     if found.healthy:
         screen.print(_effects(found, design))
         for note in _notes(found, design):
@@ -67,7 +70,7 @@ def _print_triggered(found: Analysis, of: int, design: Design) -> None:
 
 
 def _units(found: Analysis, design: Design) -> Table:
-    table = Table("variant", "units", "share", "planned")
+    table = Table("variant", "units", "share", "planned" if design.weights else "equal")
     total = max(sum(found.units.values()), 1)
     weights = design.weights or dict.fromkeys(found.units, 1.0)
     for name, units in found.units.items():
@@ -132,6 +135,8 @@ def _conclusion(estimate: Effect, design: Design) -> Text:
         words, style = _GUARDRAILS[estimate.guardrail]
         if estimate.guardrail == "open" and estimate.skewness > BLOCK_SKEW:
             words = "too skewed to say"
+        elif has_no_margin(estimate, design):
+            words = "no share of 0 or less"
         return Text(words, style=style)
     if estimate.p_adjusted is None or estimate.p_adjusted > design.alpha:
         return Text("may be chance")

@@ -94,6 +94,11 @@ def test_withheld_numbers_are_not_shown_anywhere(folder: Path) -> None:
 def test_the_planned_ratio_is_the_users(folder: Path) -> None:
     _, out, _ = run(folder / "visits.csv", "--ratio", "3:1", "--json")
     assert json.loads(out)["verdict"] == "unhealthy"
+    assert "'new' has 50.00% of 4,000 units, 25.00% were planned (" in json.loads(out)["reason"]
+    _, out, _ = run(folder / "lost.csv", "--json")
+    assert "50.00% are an equal share (" in json.loads(out)["reason"]
+    _, out, _ = run(folder / "lost.csv")
+    assert "Equal shares are expected unless --ratio says what was planned." in out
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_a_target_that_was_never_logged_is_refused_with_the_reason(folder: Path,
     assert found["supported"] is False
     assert found["estimates"] == {"ips": None, "snips": None, "dr": None}
     assert found["diagnostics"]["unsupported_share"] == 1
-    assert "holds nothing on at least 100.0% of the target's actions" in found["reason"]
+    assert "holds nothing on at least 100.0% of the target's actions, such as 'fly'; at most" in found["reason"]
     code, said, _ = run(tmp_path / "log.parquet", "--target-column", "chosen")
     assert code == 0
     assert "withheld" in said

@@ -50,7 +50,8 @@ def sample_ratio(units: Units, design: Design, *, name: str = "sample_ratio", cl
     place = largest_deviation(counts, weights)
     arm, total = list(units.arms)[place], sum(counts)
     share, planned = counts[place] / max(total, 1), weights[place] / sum(weights)
-    text = f"{arm!r} has {share:.2%} of {counted(total, 'unit')}, {planned:.2%} were planned ({p_text(p)})"
+    wanted = f"{planned:.2%} {'were planned' if design.weights else 'are an equal share'}"
+    text = f"{arm!r} has {share:.2%} of {counted(total, 'unit')}, {wanted} ({p_text(p)})"
     return HealthCheck(name, share, p, p >= block, text, warning=p < warn)
 
 

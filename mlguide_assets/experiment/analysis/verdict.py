@@ -48,7 +48,9 @@ def _decide_arm(results: Sequence[Effect], design: Design) -> Decision:
         what = f"{described(harmed[0], design)}: a loss beyond the guardrail's margin is not excluded."
         return Decision("keep", "guardrail_harmed", what)
     if better and unclear:
-        return Decision("inconclusive", "guardrail_open", f"{described(better[0], design)}, but {_open(unclear)}.")
+        return Decision(
+            "inconclusive", "guardrail_open", f"{described(better[0], design)}, but {_open(unclear, design)}."
+        )
     if better:
         guarded = ", and every guardrail passed" if any(each.guardrail for each in results) else ""
         return Decision("ship", "primary_better", f"{described(better[0], design)}{guarded}.", variant)
@@ -76,13 +78,25 @@ def described(estimate: Effect, design: Design) -> str:
     )
 
 
-def _open(guardrails: Sequence[Effect]) -> str:
+def has_no_margin(estimate: Effect, design: Design) -> bool:
+    """Whether it is a guardrail whose margin is a share of what is not above 0: more units would not help."""
+    relative = {each.column for each in design.guardrails if each.relative}
+    below = not (estimate.control > 0 and estimate.treatment > 0)
+    return estimate.kind == "mean" and estimate.guardrail is not None and estimate.metric in relative and below
+
+
+def _open(guardrails: Sequence[Effect], design: Design) -> str:
     """Why guardrails have not passed."""
     skewed = [each for each in guardrails if each.skewness > BLOCK_SKEW]
-    names = " and ".join(each.metric for each in guardrails if each not in skewed)
+    without = [each for each in guardrails if each not in skewed and has_no_margin(each, design)]
+    names = " and ".join(each.metric for each in guardrails if each not in (*skewed, *without))
     return ", and ".join(
         (
             *([f"a loss beyond the margin of {names} is not ruled out yet"] if names else []),
+            *(
+                f"a share is no margin for {each.metric}, whose mean is not above 0 in both variants"
+                for each in without
+            ),
             *(
                 f"the values of {each.metric} are too skewed to rule out a loss beyond its margin: of their skewness "
                 f"{each.skewness:.2g} is left in the difference of the means, and {what_is_needed(each.skewness)}"

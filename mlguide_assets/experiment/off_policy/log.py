@@ -32,6 +32,7 @@ class PolicyLog:
         target: (n,) probability in [0, 1] with which the target policy takes that same action.
         unsupported: share of the target's actions that the logging policy is known never to take; 0 where nothing
             is known.
+        unlogged: some action of the target that is nowhere in the log, if there is one.
 
     Raises:
         ValueError: arrays differ in length, are empty, or hold values out of range.
@@ -49,6 +50,7 @@ class PolicyLog:
     propensities: Floats
     target: Floats
     unsupported: float = 0.0
+    unlogged: str | None = None
 
     def __post_init__(self) -> None:
         columns = [self.units, self.rewards, self.propensities, self.target]

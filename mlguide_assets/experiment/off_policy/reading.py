@@ -105,6 +105,7 @@ def read_log(file: LogFile, connection: Any, scratch: Path) -> ReadLog:
 
 def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, actions: SpelledActions) -> ReadLog:
     kind, names, unsupported = _target_kind(file, columns, actions), actions.names, 0.0
+    unlogged: str | None = None
     predict: Callable[[], Predictions] | None = None
     if kind == "uniform":
         target = np.full(columns.num_rows, 1 / len(names))
@@ -113,6 +114,7 @@ def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, actions
         chosen = actions.codes(columns["target"])
         target = (chosen == decisions.actions).astype(np.float64)
         unsupported = float((chosen == UNKNOWN).mean())
+        unlogged = next(iter(columns["target"].filter(pa.array(chosen == UNKNOWN)).slice(0, 1).to_pylist()), None)
         predict = partial(predict_actions, decisions, chosen)
     else:
         if file.context:
@@ -122,7 +124,7 @@ def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, actions
             )
         target = columns["target_number"].to_numpy()
     propensities = columns["propensity"].to_numpy()
-    log = PolicyLog(decisions.units, decisions.rewards, propensities, target, unsupported)
+    log = PolicyLog(decisions.units, decisions.rewards, propensities, target, unsupported, unlogged)
     return ReadLog(log, names, kind, predict)
 
 

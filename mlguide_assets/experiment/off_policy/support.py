@@ -41,6 +41,7 @@ class Diagnostics:
         max_weight_share: of the largest weight in the sum of all.
         max_unit_share: of the unit with the most weight.
         never_logged: share of the target's actions that the log has nowhere.
+        unlogged: such an action.
         unsupported_share: at least this share of the target's actions is never taken by the logging policy, if its
             propensities are right.
     """
@@ -55,6 +56,7 @@ class Diagnostics:
     max_weight_share: float
     max_unit_share: float
     never_logged: float
+    unlogged: str | None
     unsupported_share: float
 
 
@@ -79,6 +81,7 @@ def diagnose(log: PolicyLog) -> Diagnostics:
         max_weight_share=_largest_share(weights),
         max_unit_share=_largest_share(unit_weights),
         never_logged=log.unsupported,
+        unlogged=log.unlogged,
         unsupported_share=max(log.unsupported, 1 - mean - STANDARD_ERRORS * error, 0.0),
     )
 
@@ -87,8 +90,9 @@ def refusal(found: Diagnostics) -> str | None:
     """Why nothing can be said of the target, every reason a sentence; None where the log supports it."""
     reasons = []
     if found.never_logged > TOLERANCE:
+        such = f", such as {found.unlogged!r}" if found.unlogged is not None else ""
         reasons.append(
-            f"The log holds nothing on at least {found.unsupported_share:.1%} of the target's actions; "
+            f"The log holds nothing on at least {found.unsupported_share:.1%} of the target's actions{such}; "
             f"at most {TOLERANCE:.0%} may be missing."
         )
     elif found.unsupported_share > TOLERANCE:

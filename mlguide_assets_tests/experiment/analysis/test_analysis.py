@@ -103,6 +103,15 @@ def test_guardrails_are_shown_to_be_harmless_or_stop_the_shipping(
     assert found.rule == rule
 
 
+def test_a_share_of_a_mean_that_is_not_above_0_is_no_margin() -> None:
+    rows = arms(BETTER, balance=-10.0).assign(balance=lambda each: each["balance"] + each.index % 3)
+    found = run(rows, guardrails=(Guardrail("balance", 0.5, "mean", "higher", relative=True),))
+    assert (found.results[1].guardrail, found.rule) == ("open", "guardrail_open")
+    assert found.reason.endswith(", but a share is no margin for balance, whose mean is not above 0 in both variants.")
+    found = run(rows, guardrails=(Guardrail("balance", 0.5, "mean", "higher"),))
+    assert found.reason.endswith("every guardrail passed.")
+
+
 def test_several_arms_and_metrics_are_corrected_together_and_the_best_one_ships() -> None:
     units = dict.fromkeys("ABCD", 3000)
     found = run(arms({"A": 300, "B": 250, "C": 200, "D": 300}, units))
