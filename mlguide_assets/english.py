@@ -26,6 +26,15 @@ def counted(number: float, noun: str) -> str:
     return f"{shown} {noun if number == 1 else plural(noun)}"
 
 
+def percent(share: float) -> str:
+    """A share that a person wrote, as precisely as it was written: rounded, 0.4 % would be none.
+
+    >>> percent(0.05), percent(0.004), percent(0.305), percent(1)
+    ('5%', '0.4%', '30.5%', '100%')
+    """
+    return f"{100 * share:.6g}%"
+
+
 def duration(span: timedelta) -> str:
     """A span in the largest unit of which it is a whole number, as a problem file writes it.
 

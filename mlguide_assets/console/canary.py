@@ -9,7 +9,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.held_challenger import experiments_that_hold
 from mlguide_assets.deploy.gate.history import canaries
 from mlguide_assets.deploy.gate.override import person
-from mlguide_assets.english import counted
+from mlguide_assets.english import counted, percent
 from mlguide_assets.experiment.canary.day import stop_canary
 from mlguide_assets.experiment.canary.ratio_words import ratio_in_words
 from mlguide_assets.experiment.canary.record import Progress, canary_steps, last_canary
@@ -83,7 +83,7 @@ def _print(found: dict[str, Any], home: Home) -> None:
     if found["state"] == "none":
         screen.print("No version has gone live by canary yet: 'canary' in the problem file enables it.")
     else:
-        ramp = ", ".join(f"{share:.0%}" for share in found["ramp"]) or "not in the problem file any more"
+        ramp = ", ".join(percent(share) for share in found["ramp"]) or "not in the problem file any more"
         screen.print(f"Version {found['version']} against version {found['champion']}: {_state(found)}")
         screen.print(f"  since       {found['begun']}, last look {found['looked']} ({found['looks']} in all)")
         screen.print(f"  ramp        {ramp}")
@@ -99,7 +99,7 @@ def _print(found: dict[str, Any], home: Home) -> None:
 
 
 def _state(found: dict[str, Any]) -> str:
-    return f"{found['share']:.0%} of the units see it" if found["state"] == "running" else "ended"
+    return f"{percent(found['share'])} of the units see it" if found["state"] == "running" else "ended"
 
 
 def _finding(each: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from mlguide_assets.console.terminal import print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.override import person
-from mlguide_assets.english import agreeing, counted
+from mlguide_assets.english import agreeing, counted, percent
 from mlguide_assets.experiment.arm_effects import primary_effects
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
@@ -66,7 +66,7 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         screen.print("  needed      not known: the baseline has no outcome to plan from")
     else:
         days = counted(sizing.needed_days, "day") if sizing.needed_days is not None else "more than ten years"
-        wanted = f"to find {better} by {effect:.0%} with a power of {experiment.power:.0%}"
+        wanted = f"to find {better} by {percent(effect)} with a power of {percent(experiment.power)}"
         screen.print(f"  needed      {counted(sizing.needed_units, 'unit')} in all arms, {days}, {wanted}")
     looks = ", ".join(f"day {day}: {units:,}" for day, units in sizing.looks)
     screen.print(f"  looks       units with a final outcome by {looks}")
@@ -133,7 +133,7 @@ def show_status(home: Home, as_json: bool) -> None:
     for each in found:
         screen.print(f"{each['experiment']}, version {each['version']}: day {each['day']}, since {each['start']}")
         exposed = _per_arm(each["exposed"]) or "none yet"
-        screen.print(f"  share       {each['share']:.0%} of the units take part")
+        screen.print(f"  share       {percent(each['share'])} of the units take part")
         screen.print(
             f"  exposed     {exposed}; {each['waiting']:,} {agreeing(each['waiting'], 'wait')} for their outcome"
             f"{_of_arms(each['waiting_per_arm'])}"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlguide_assets.english import agreeing, counted
+from mlguide_assets.english import agreeing, counted, percent
 from mlguide_assets.observe.drift.table import NO_DAY
 from mlguide_assets.settings import Home
 from mlguide_assets.train.evaluation.metrics import METRICS
@@ -37,7 +37,7 @@ def print_status(status: dict[str, Any], home: Home, console: Console) -> None:
     _print_decisions(status, home, console)
     if status["canary"]:
         canary = status["canary"]
-        seen = f"version {canary['version']} is seen by {canary['share']:.0%} of the units since {canary['since']}"
+        seen = f"version {canary['version']} is seen by {percent(canary['share'])} of the units since {canary['since']}"
         waits = "".join(f" Version {version} waits for its end." for version in canary["waiting"])
         console.print(_section("Canary", f"{seen}. {canary['reason']}{waits}"))
     if status["monitoring"]:

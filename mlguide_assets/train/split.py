@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.english import duration
+from mlguide_assets.english import duration, percent
 from mlguide_assets.errors import InputError
 
 Times = npt.NDArray[np.datetime64]
@@ -82,8 +82,8 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
     if len(found.train) == 0:
         raise InputError(
             f"The history has {len(times):,} matured decisions, too few or over too short a time to keep the last "
-            f"{test_share:.0%} for a test after a gap of {duration(gap)}: add history, or lower evaluation.test_share "
-            f"or label.window."
+            f"{percent(test_share)} for a test after a gap of {duration(gap)}: add history, or lower "
+            f"evaluation.test_share or label.window."
         )
     return found
 

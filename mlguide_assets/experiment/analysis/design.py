@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
+from mlguide_assets.english import percent
 from mlguide_assets.errors import InputError
 
 Kind = Literal["binary", "mean"]
@@ -53,8 +54,8 @@ class Guardrail:
         if self.relative and self.better != "lower" and self.margin >= 1:
             written = f"{self.column}:{min(self.margin, 99):g}%" + (":higher" if self.better else "")
             raise InputError(
-                f"The margin of guardrail {self.column!r} is {self.margin:.0%} of the control's value: a limit that "
-                f"is never exceeded; write a smaller share, such as {written}."
+                f"The margin of guardrail {self.column!r} is {percent(self.margin)} of the control's value: a limit "
+                f"that is never exceeded; write a smaller share, such as {written}."
             )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
+from mlguide_assets.english import percent
 from mlguide_assets.experiment.analysis.design import Design
 from mlguide_assets.experiment.analysis.results import Effect, Verdict, p_text
 from mlguide_assets.experiment.analysis.skewness import BLOCK_SKEW, what_is_needed
@@ -55,7 +56,9 @@ def _decide_arm(results: Sequence[Effect], design: Design) -> Decision:
         guarded = ", and every guardrail passed" if any(each.guardrail for each in results) else ""
         return Decision("ship", "primary_better", f"{described(better[0], design)}{guarded}.", variant)
     if design.smallest_effect and all(_is_too_small(each, design.smallest_effect) for each in primary):
-        what = f"{described(primary[0], design)}: an improvement of {design.smallest_effect:.0%} or more is excluded."
+        what = (
+            f"{described(primary[0], design)}: an improvement of {percent(design.smallest_effect)} or more is excluded."
+        )
         return Decision("keep", "effect_too_small", what)
     what = f"{described(primary[0], design)}: that may be chance."
     return Decision("inconclusive", "no_significant_difference", what)

@@ -13,6 +13,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.gate.held_challenger import held_challenger
 from mlguide_assets.deploy.gate.history import ABORTED, KEPT, canaries, record
 from mlguide_assets.deploy.routing import published_canary
+from mlguide_assets.english import percent
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary.record import (
     BY,
@@ -224,7 +225,7 @@ def with_canary(lake: Lake, problem: Problem, assigned: "ibis.Table | None") -> 
 def _begin(settings: Canary) -> "Evaluation":
     from mlguide_assets.experiment.canary.evaluation import Evaluation
 
-    return Evaluation("start", 0, settings.ramp[0], f"It begins with {settings.ramp[0]:.0%} of the units.", ())
+    return Evaluation("start", 0, settings.ramp[0], f"It begins with {percent(settings.ramp[0])} of the units.", ())
 
 
 def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mlguide_assets.define.promotion import Canary, CanaryMetric
-from mlguide_assets.english import counted
+from mlguide_assets.english import counted, percent
 from mlguide_assets.experiment.canary.ratio_words import ratio_in_words
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate
@@ -126,28 +126,29 @@ def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, da
             "give_up", f"There was no decision within canary.give_up_after = {counted(canary.give_up_after, 'day')}."
         )
     if bad := next((each for each in signals if each.is_beyond), None):
-        return found("pause", f"The ramp pauses at {share:.0%}: {_begun(bad.sentence)}.", bad)
+        return found("pause", f"The ramp pauses at {percent(share)}: {_begun(bad.sentence)}.", bad)
     if days_in_step < canary.days_per_step:
         return found(
-            "hold", f"Day {days_in_step} of {canary.days_per_step} at {share:.0%}: no guardrail is significantly worse."
+            "hold",
+            f"Day {days_in_step} of {canary.days_per_step} at {percent(share)}: no guardrail is significantly worse.",
         )
     own, of_both = sum(each.treatment for each in had), sum(each.control + each.treatment for each in had)
     events, needed = (own, canary.min_events) if step == last else (of_both, canary.min_events * (step + 1))
     if events < needed:
         whose = "its own units" if step == last else "units of both arms"
         return found(
-            "hold", f"{events:,} of {needed:,} {whose} had the outcome that is needed to go on from {share:.0%}."
+            "hold", f"{events:,} of {needed:,} {whose} had the outcome that is needed to go on from {percent(share)}."
         )
     if step == last:
         steps_left = (canary.give_up_after - days) / days_in_step
         if doubtful := next((each for each in guardrails if _in_doubt(each, counts, canary, steps_left)), None):
             return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.", doubtful)
         return found(
-            "promote", f"It went live up to {share:.0%} of the units, and no guardrail is significantly worse."
+            "promote", f"It went live up to {percent(share)} of the units, and no guardrail is significantly worse."
         )
     return found(
         "advance",
-        f"No guardrail is significantly worse at {share:.0%}: from here on {canary.ramp[step + 1]:.0%}.",
+        f"No guardrail is significantly worse at {percent(share)}: from here on {percent(canary.ramp[step + 1])}.",
         to=step + 1,
     )
 

@@ -6,7 +6,7 @@ import yaml
 
 from mlguide_assets.define.contracts import DecisionKey, Filled, NewestKnown, References, Rule, SetAside, Unique
 from mlguide_assets.define.schema import TableName
-from mlguide_assets.english import agreeing, counted
+from mlguide_assets.english import agreeing, counted, percent
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts.validation import RuleResult
 
@@ -61,7 +61,7 @@ def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleRe
     return (
         f"would lose {result.violations:,} of {counted(result.rows, 'row')}, set aside by its contract, where "
         f"{rule.name} "
-        f"allows {rule.max_share:.0%}: {counted(most.violations, 'row')} {agreeing(most.violations, 'break')} "
+        f"allows {percent(rule.max_share)}: {counted(most.violations, 'row')} {agreeing(most.violations, 'break')} "
         f"{most.rule}, for example {most.example}: "
         # That nothing is left is no use to anybody.
         f"{most.cause}{allow if result.violations < result.rows else ''}. 'mlguide export quarantined_rows' shows them."

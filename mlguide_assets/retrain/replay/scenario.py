@@ -20,7 +20,7 @@ from mlguide_assets.define.documents import find_document, parse_document, shipp
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.sources import Live, SimulatorSource
-from mlguide_assets.english import counted
+from mlguide_assets.english import counted, percent
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import start_of
 from mlguide_assets.experiment.specification import load_experiment
@@ -108,7 +108,7 @@ class Plant(Strict):
     @property
     def in_words(self) -> str:
         """The event in words."""
-        of_rows = "" if self.share == 1 else f" in {self.share:.0%} of the rows"
+        of_rows = "" if self.share == 1 else f" in {percent(self.share)} of the rows"
         return {
             "covariate_shift": "who is mailed what, and how often, becomes another",
             "concept_shift": "the same send carries another risk from here on",

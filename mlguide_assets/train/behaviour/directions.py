@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Direction
-from mlguide_assets.english import plural
+from mlguide_assets.english import percent, plural
 from mlguide_assets.prepare.features.building import clock_of, features_from
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.behaviour.interventions import feature_called, noun_of, raised
@@ -96,8 +96,8 @@ def _mean_moves(direction: Direction, moved: _Moved, asked: pa.Table, problem: P
     passed = bool(wrong_way <= direction.tolerance)
     message = (
         f"{moved.whose} {moved.said}; the mean risk may not "
-        f"{_verb(direction)} by more than {direction.tolerance:.0%} of itself, and went from {before.mean():.2%} to "
-        f"{after.mean():.2%} ({change:+.0%})."
+        f"{_verb(direction)} by more than {percent(direction.tolerance)} of itself, and went from "
+        f"{before.mean():.2%} to {after.mean():.2%} ({change:+.0%})."
     )
     worse = np.zeros(len(before), dtype=bool) if passed else _wrong_way(direction, before, after) > 0
     example = example_of(asked, problem.decision.keys, before, after, worse)

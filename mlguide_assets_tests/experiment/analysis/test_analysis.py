@@ -128,7 +128,8 @@ def test_secondary_metrics_never_decide() -> None:
 
 
 def test_an_effect_that_is_too_small_to_matter_is_a_reason_to_keep() -> None:
-    assert run(arms(ALIKE), smallest_effect=0.3).rule == "effect_too_small"
+    found = run(arms(ALIKE), smallest_effect=0.305)
+    assert (found.rule, "30.5% or more is excluded" in found.reason) == ("effect_too_small", True)
     assert run(arms(ALIKE), smallest_effect=0.1).rule == "no_significant_difference"
 
 
