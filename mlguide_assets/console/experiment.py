@@ -81,19 +81,23 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
 
 def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:
     """Start an experiment and say when it begins."""
-    from mlguide_assets.experiment.starting import left_out, start_from_file
+    from mlguide_assets.experiment.sizing import size_of
+    from mlguide_assets.experiment.starting import population, start_from_file
 
     problem, lake = _place(home)
     home.ensure_writable()
     started = start_from_file(home, lake, problem, file, who=person(), reason=reason)
-    lost = left_out(lake, problem, started.experiment)
+    sizing = size_of(started.experiment, problem, population(lake, problem, started.experiment))
+    lost = sizing.population.lost
     if as_json:
-        print_json({**row_of(started), "units_left_out": lost})
+        print_json({**row_of(started), "units_left_out": lost, "is_enough": sizing.is_enough})
         return
     last = started.look_days()[-1]
     screen.print(f"{started.experiment.title} starts on {started.start}; its last look is on {last}.")
     if lost:
         screen.print(f"Left out: {_left_out(lost)}.")
+    if not sizing.is_enough:
+        screen.print(sizing.verdict)
     screen.print(home.commands("'mlguide experiment status' shows its state; 'mlguide experiment stop' ends it."))
 
 

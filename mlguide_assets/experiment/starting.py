@@ -93,19 +93,6 @@ def population(lake: Lake, problem: Problem, experiment: Experiment) -> "Populat
     return population_of(experiment, problem, actions=actions, members=members, until=until)
 
 
-def left_out(lake: Lake, problem: Problem, experiment: Experiment) -> int:
-    """How many eligible units take no part, because the outcome has ended them."""
-    from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
-    from mlguide_assets.experiment.eligibility import eligible
-    from mlguide_assets.experiment.sizing import ended_units
-    from mlguide_assets.prepare.clock import data_clock
-
-    tables = tables_of_actions(lake, problem)
-    actions = actions_of(tables, problem)
-    may = eligible(members_of(tables, problem), experiment.eligibility, problem)
-    return ended_units(may, actions, problem, data_clock(actions, problem.decision.time) or datetime.min)
-
-
 def check_named(lake: Lake, problem: Problem) -> tuple[Experiment, str] | None:
     """The experiment that the problem file names and that is still to start, with its text; None where there is none.
 

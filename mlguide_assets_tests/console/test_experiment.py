@@ -43,7 +43,7 @@ def answer(home: Home, *arguments: str) -> Any:
 
 
 def test_what_cannot_be_computed_is_listed_with_the_reason_and_can_be_stopped(home: Home) -> None:
-    answer(home, "start", str(FILE))
+    assert "It is too small" in run(home, "start", str(FILE)).stdout
     lake = Lake(home.lake(PROBLEM.key))
     row = lake.read_arrow(EXPERIMENTS).to_pylist()[0]
     lost = {"experiment": "lost", "content": text(name="lost", looks="[28d, 4000000d]")}
@@ -82,7 +82,7 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     assert (planned["is_enough"], planned["smallest_detectable_effect"] < -0.2) == (False, True)
     assert "It is too small" in run(home, "plan", str(FILE)).stdout
     started = answer(home, "start", str(FILE))
-    assert started.pop("units_left_out") == UNITS // 20
+    assert (started.pop("units_left_out"), started.pop("is_enough")) == (UNITS // 20, False)
     assert (started["start"], started["state"]) == (str(DAY), "running")
     lake = Lake(home.lake(PROBLEM.key))
     assign_day(home, lake, PROBLEM, DAY, report=print)
