@@ -69,15 +69,18 @@ def described(estimate: Effect, design: Design) -> str:
 
     It reads like: 'B': converted is 12.0% higher than in 'A' (95 % CI +5.1% to +19.4%, p = 0.0004).
     """
-    ratio, change, spec = estimate.ratio, estimate.difference, ".4g"
-    if not isnan(ratio.low):
+    ratio, change, spec, unit = estimate.ratio, estimate.difference, ".4g", ""
+    if isnan(ratio.low) and estimate.kind == "binary":
+        change, unit = Estimate(*(100 * each for each in (change.value, change.low, change.high))), " percentage points"
+    elif not isnan(ratio.low):
         change, spec = Estimate(ratio.value - 1, ratio.low - 1, ratio.high - 1), ".1%"
     direction = "higher than" if change.value > 0 else "lower than" if change.value < 0 else "different from"
     p = estimate.p if estimate.p_adjusted is None else estimate.p_adjusted
     adjusted = ", adjusted" if p != estimate.p else ""
+    within = change.ci(f"+{spec}", of="so few units", level=1 - design.alpha)
     return (
-        f"{estimate.variant!r}: {estimate.metric} is {abs(change.value):{spec}} {direction} in {design.control!r} "
-        f"({change.ci(f'+{spec}', of='so few units', level=1 - design.alpha)}, {p_text(p)}{adjusted})"
+        f"{estimate.variant!r}: {estimate.metric} is {abs(change.value):{spec}}{unit} {direction} in "
+        f"{design.control!r} ({within}, {p_text(p)}{adjusted})"
     )
 
 

@@ -121,6 +121,11 @@ def test_several_arms_and_metrics_are_corrected_together_and_the_best_one_ships(
     assert (found.verdict, found.variant) == ("ship", "C")
 
 
+def test_a_rate_without_a_ratio_differs_by_percentage_points() -> None:
+    found = run(arms({"A": 0, "B": 300}), metrics=(Metric("lost", better="lower"),))
+    assert found.reason.startswith("'B': lost is 10 percentage points higher than in 'A' (95 % CI +8.")
+
+
 def test_secondary_metrics_never_decide() -> None:
     found = run(arms(ALIKE, paid=rates(A=0.1, B=0.2)), secondary=(Metric("paid"),))
     assert found.results[1].p_adjusted < 1e-6
