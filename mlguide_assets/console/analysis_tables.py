@@ -170,6 +170,8 @@ def _notes(found: Analysis, design: Design) -> list[str]:
         if each.variance_reduction is None:
             notes.append(f"{what} not adjusted: it has too few units or events for the covariates.")
         else:
-            taken = f"CUPED took out {each.variance_reduction:.1%} of the variance"
-            notes.append(f"{what} adjusted for {', '.join(design.covariates)}: {taken}.")
+            # Rounded first: as a figure, less than nothing would be -0.0%.
+            taken = round(each.variance_reduction, 3)
+            did = f"added {-taken:.1%} to" if taken < 0 else f"took out {abs(taken):.1%} of"
+            notes.append(f"{what} adjusted for {', '.join(design.covariates)}: CUPED {did} the variance.")
     return notes

@@ -108,9 +108,8 @@ def _ends(table: DraftTable, column: ColumnProfile, rows: ibis.Table) -> Iterato
     late = {f"t{place}": time_of(rows, each).epoch_seconds() - happened for place, each in enumerate(others)}
     timed = rows.select({"outcome": rows[column.name], **late})
     timed = timed.filter(timed.outcome.notnull())
-    found = timed.aggregate(
-        outcomes=timed.count(), **{f"{key}_{name}": of(timed[key]) for key in late for name, of in _MEASURES.items()}
-    )
+    measures = {f"{key}_{name}": of(timed[key]) for key in late for name, of in _MEASURES.items()}
+    found = timed.aggregate({"outcomes": timed.count(), **measures})
     values = found.to_pyarrow().to_pylist()[0]
     for key, other in zip(late, others, strict=True):
         ends, early, usual, longest = (values[f"{key}_{name}"] for name in _MEASURES)
