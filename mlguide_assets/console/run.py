@@ -75,7 +75,7 @@ def _follow_names(home: Home) -> None:
     """Where this run gave the home's only problem a neighbour, its assets have another name in Dagster from now on."""
     from mlguide_assets.console.asset_names import follow_names
     from mlguide_assets.console.run_history import recording
-    from mlguide_assets.defs.workspace import PROBLEM_TAG
+    from mlguide_assets.defs.tags import PROBLEM_TAG
 
     if len(readable_problems(home)) == 1:
         return
@@ -111,8 +111,9 @@ def _materialise(home: Home, thorough: bool) -> None:
     from mlguide_assets.definitions import defs
     from mlguide_assets.defs.days import known_days
     from mlguide_assets.defs.lifecycle import lifecycle
+    from mlguide_assets.defs.tags import PROBLEM_TAG
     from mlguide_assets.defs.train import THOROUGH
-    from mlguide_assets.defs.workspace import PROBLEM, PROBLEM_TAG, Workspace
+    from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from mlguide_assets.console.code_server import ALONE
 from mlguide_assets.define.loading import name_in_home, readable_problems
+from mlguide_assets.defs.tags import PROBLEM_TAG
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
     import dagster as dg
 
-_PROBLEM_TAG = "mlguide/problem"
-"""As `defs.workspace.PROBLEM_TAG`, which is there only where a problem can be loaded."""
 _REPOSITORY_TAG = ".dagster/repository"
 """Dagster's, of every run that its daemon or its UI has started."""
 
@@ -45,4 +44,4 @@ def _last_alone(instance: "dg.DagsterInstance") -> str:
     import dagster as dg
 
     started = dg.RunsFilter(tags={_REPOSITORY_TAG: f"__repository__@{ALONE}"})
-    return next((run.tags.get(_PROBLEM_TAG, "") for run in instance.get_runs(started, limit=1)), "")
+    return next((run.tags.get(PROBLEM_TAG, "") for run in instance.get_runs(started, limit=1)), "")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mlguide_assets.define.values import NAME_PATTERN
 from mlguide_assets.errors import InputError
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -205,9 +206,6 @@ def _fix(error: Mapping[str, Any], siblings: list[str], model: type[BaseModel]) 
     return text
 
 
-_NAME = r"^[a-z][a-z0-9_]{0,39}$"
-
-
 def _wanted(error: Mapping[str, Any]) -> str | None:
     """What to write where the words of Pydantic do not say it."""
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
@@ -217,7 +215,7 @@ def _wanted(error: Mapping[str, Any]) -> str | None:
         return f"write a {whole}number" + (f", such as {share:g}" if share is not None and not whole else "")
     if kind.startswith("date_") and isinstance(given, str):
         return "write a day such as 2024-12-31"
-    if kind == "string_pattern_mismatch" and context["pattern"] == _NAME:
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
         return "write only a to z, 0 to 9 and _, beginning with a letter, 40 characters at most"
     bound = context.get("lt", context.get("le"))
     if isinstance(bound, float) and isinstance(given, int | float) and bound <= 1 < given <= 100:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from mlguide_assets.define.dates import parse_format
-from mlguide_assets.define.values import Duration, TimeZone, ascii_name
+from mlguide_assets.define.values import NAME_PATTERN, Duration, TimeZone, ascii_name
 
 
 class Strict(BaseModel):
@@ -23,7 +23,7 @@ ColumnKind = Literal["number", "integer", "category", "text", "flag", "time", "i
 NUMBERS: tuple[ColumnKind, ...] = ("number", "integer", "flag")
 """The kinds that can be added up, and of which there can be more."""
 
-Noun = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Noun = Annotated[str, Field(pattern=NAME_PATTERN)]
 """What the problem file calls an entity or an event: lower case, in the singular."""
 
 TAKEN_NOUNS = ("request", "run")

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
+"""Names of problems, entities, events, experiments and arms."""
+
 FLAGS = {
     True: ("true", "t", "yes", "y", "on", "1", "1.0"),
     False: ("false", "f", "no", "n", "off", "0", "0.0"),

@@ -11,6 +11,7 @@ import dagster as dg
 
 from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, readable_problems
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.defs.tags import PROBLEM_TAG
 from mlguide_assets.english import counted
 from mlguide_assets.prepare.hosts.shared_problems import fetch_problems
 from mlguide_assets.settings import Home, LakePlace
@@ -33,8 +34,6 @@ NAME = name_in_home(PROBLEM, HOME)
 PREFIX = [NAME] if NAME else []
 """In front of the keys of all assets, so that several problems share one Dagster: `fraud/batch_predictions`."""
 
-PROBLEM_TAG = "mlguide/problem"
-"""The tag that names the problem of a run: several problems of a home share one Dagster, and the names of jobs."""
 RUN_TAGS = {PROBLEM_TAG: PROBLEM.key}
 """The tags of every run of a job of this code location."""
 

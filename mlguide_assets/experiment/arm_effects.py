@@ -25,7 +25,7 @@ def primary_effects(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     evidence = row["evidence"]
     found = json.loads(evidence) if isinstance(evidence, str) else evidence
-    return [_figures(each) for each in found["results"] if each["role"] == "primary"]
+    return [{"arm": each["variant"], **figures_of(each)} for each in found["results"] if each["role"] == "primary"]
 
 
 def of_arm(rows: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, Any]]:
@@ -33,9 +33,10 @@ def of_arm(rows: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, Any]]:
     return [{**row, **each} for row in rows for each in primary_effects(row) if each["arm"] == arm]
 
 
-def _figures(effect: Mapping[str, Any]) -> dict[str, Any]:
+def figures_of(effect: Mapping[str, Any]) -> dict[str, Any]:
+    """The `FIGURES` of an effect, in the form that evidence has it."""
     figures: dict[str, Any] = {name: effect[name] for name in ("control", "treatment", "p")}
     for name in ("ratio", "difference"):
         interval = effect[name]
         figures |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
-    return {"arm": effect["variant"], **figures}
+    return figures

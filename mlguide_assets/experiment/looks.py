@@ -20,7 +20,7 @@ from mlguide_assets.experiment.analysis.health import check_health
 from mlguide_assets.experiment.analysis.results import Analysis, Effect, HealthCheck
 from mlguide_assets.experiment.analysis.rows import check_rows
 from mlguide_assets.experiment.analysis.units import read_units
-from mlguide_assets.experiment.arm_effects import FIGURES
+from mlguide_assets.experiment.arm_effects import FIGURES, figures_of
 from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.exposure import exposures_of
@@ -213,11 +213,7 @@ def _row(
 def _answer(analysis: Analysis, experiment: Experiment) -> dict[str, Any]:
     """What an analysis says, as columns; of several arms the one to ship, else the first in the file."""
     shown = _shown(analysis, experiment)
-    figures: dict[str, Any] = dict.fromkeys(FIGURES)
-    if shown is not None:
-        figures = {"control": shown.control, "treatment": shown.treatment, "p": shown.p}
-        for name, interval in (("ratio", shown.ratio), ("difference", shown.difference)):
-            figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    figures = {} if shown is None else figures_of(asdict(shown))
     return {
         "verdict": analysis.verdict,
         "rule": analysis.rule,
@@ -226,7 +222,7 @@ def _answer(analysis: Analysis, experiment: Experiment) -> dict[str, Any]:
         "units": sum(analysis.units.values()),
         "waiting": sum(analysis.waiting.values()),
         "evidence": json.dumps(evidence_of(analysis)),
-        **{name: finite_or_none(value) for name, value in figures.items()},
+        **{name: finite_or_none(figures.get(name)) for name in FIGURES},
     }
 
 

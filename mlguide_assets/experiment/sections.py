@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.schema import Strict
-from mlguide_assets.define.values import Duration, Share, as_texts
+from mlguide_assets.define.values import NAME_PATTERN, Duration, Share, as_texts
 from mlguide_assets.experiment.analysis.design import Better
 
 LONGEST = timedelta(days=3650)
@@ -23,7 +23,7 @@ def _not_too_long(span: timedelta) -> timedelta:
     return span
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Salt = Annotated[str, Field(pattern=r"^[\w.:/-]{1,80}$")]
 Span = Annotated[Duration, AfterValidator(_not_too_long)]
 Day = Annotated[date, Field(le=LATEST)]

@@ -18,7 +18,7 @@ from mlguide_assets.console.asset_names import follow_names
 from mlguide_assets.console.code_server import ALONE
 from mlguide_assets.console.switches import follow_locations
 from mlguide_assets.define.loading import dump_problem, load_problem
-from mlguide_assets.defs.workspace import PROBLEM_TAG
+from mlguide_assets.defs.tags import PROBLEM_TAG
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
 

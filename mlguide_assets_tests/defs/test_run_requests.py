@@ -16,7 +16,8 @@ from mlguide_assets.defs.run_requests import (
     run_request_for_range,
     under_way,
 )
-from mlguide_assets.defs.workspace import PROBLEM_TAG, RUN_TAGS
+from mlguide_assets.defs.tags import PROBLEM_TAG
+from mlguide_assets.defs.workspace import RUN_TAGS
 from mlguide_assets_tests.defs.house import House
 
 JOB = "refresh_job"

@@ -17,7 +17,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs import new_data, observe, retrain, timetable, workspace
 from mlguide_assets.defs.run_requests import REASON
-from mlguide_assets.defs.workspace import PROBLEM, PROBLEM_TAG, RUN_TAGS
+from mlguide_assets.defs.tags import PROBLEM_TAG
+from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS
 from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
 from mlguide_assets.retrain.ticks import AFTER_TRAINING, RUN, Tick, ticks_of
 from mlguide_assets_tests.defs.house import REACHED, House
