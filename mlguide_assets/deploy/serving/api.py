@@ -1,7 +1,7 @@
 """The API of a problem: what its routes take and give, and in which words."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +36,20 @@ class Api:
     usual: Mapping[str, Any]
 
 
-def api_of(home: Home, problem: Problem, store: str | None, *, real: bool) -> Api:
+def api_of(
+    home: Home,
+    problem: Problem,
+    store: str | None,
+    *,
+    real: bool,
+    served_as: str | None = None,
+    served: Sequence[str] = (),
+) -> Api:
     """The API of a home: its types follow from the problem and from what is published by now.
 
     Args:
         real: whether its description, which needs no key, may show values of the data.
+        served_as: the name of the problem among `served`, those of the server; default: it is the only one.
     """
     publication = None
     with contextlib.suppress(StoreError):
@@ -53,5 +62,6 @@ def api_of(home: Home, problem: Problem, store: str | None, *, real: bool) -> Ap
     lists = lists_of(decided)
     texts = {noun: None if each is None else isinstance(each, str) for noun, each in some.items()}
     usual = usual_values(home, problem) if real else {}
-    words = words_of(decided, lists, texts, flat=requests.flat, usual=usual)
+    name = served_as or problem.name
+    words = words_of(decided, lists, texts, flat=requests.flat, usual=usual, served_as=name, served=served or [name])
     return Api(problem, ids, requests, answers_of(problem, ids), lists, words, usual)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from importlib.metadata import version
@@ -54,16 +54,18 @@ def create_app() -> App:
     stop_with_parent()
     home = Home.locate()
     name = None if os.environ.get(PROBLEM_VARIABLE) else name_in_home(current_problem(home), home)
-    served = {each: app_from_environment(home, problem, each) for each, problem in served_problems(home).items()}
+    problems = served_problems(home)
+    served = {each: app_from_environment(home, problem, each, list(problems)) for each, problem in problems.items()}
     return served.popitem()[1] if name is None else Several(served, name)
 
 
-def app_from_environment(home: Home, problem: Problem, name: str) -> Guard:
+def app_from_environment(home: Home, problem: Problem, name: str, served: Sequence[str]) -> Guard:
     """The application of a problem, as the environment says: host, store, key."""
     return app_of(
         home,
         problem,
         name=name,
+        served=served,
         hosts=AllowedHosts.of(os.environ.get(BOUND_HOST_VARIABLE) or "127.0.0.1"),
         store=os.environ.get(STORE_VARIABLE),
         key=os.environ.get(KEY_VARIABLE),
@@ -76,6 +78,7 @@ def app_of(
     problem: Problem | None = None,
     *,
     name: str | None = None,
+    served: Sequence[str] = (),
     hosts: AllowedHosts,
     store: str | None = None,
     key: str | None = None,
@@ -86,13 +89,14 @@ def app_of(
     Args:
         problem: default: the one that this process works on.
         name: what distinguishes it from others of the server, in the address and in metrics; default: its own.
+        served: the names of all problems of the server; default: this one alone.
         hosts: the names by which it may be addressed.
         store: address of the online store; the home's own without it.
         key: what callers must send; None: no key is needed.
     """
     problem = problem or current_problem(home)
     faults, metrics = FaultCounter(home.faults(problem.key)), Metrics(name or problem.name)
-    api = api_of(home, problem, store, real=key is None)
+    api = api_of(home, problem, store, real=key is None, served_as=name, served=served)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -79,9 +79,12 @@ class ProblemWords(BaseModel):
     """What is decided, about what, and how it is called.
 
     `shape` is choice, event or entity; `flat` says whether the fields of one event may be a body by themselves.
+    `served` names all problems of this server, each below `/problems/<name>/`; this one is there `served_as`.
     """
 
     name: str
+    served_as: str
+    served: list[str]
     statement: str
     shape: Literal["choice", "event", "entity"]
     noun: str
@@ -135,6 +138,8 @@ def words_of(
     *,
     flat: bool,
     usual: Mapping[str, Any],
+    served_as: str,
+    served: Sequence[str],
 ) -> ProblemWords:
     """The words of a problem.
 
@@ -144,10 +149,13 @@ def words_of(
         texts: noun → whether its ids are texts; None: not known yet.
         flat: whether the fields of one event may be a body by themselves.
         usual: column of the event → the value that is suggested, see `usual_values`.
+        served_as: the name of the problem among `served`, all those of the server.
     """
     decision, label = problem.decision, problem.label
     return ProblemWords(
         name=problem.name,
+        served_as=served_as,
+        served=list(served),
         statement=problem.statement,
         shape="choice" if decision.choose else "event" if decision.is_event else "entity",
         noun=decision.noun,

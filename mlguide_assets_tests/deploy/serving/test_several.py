@@ -8,6 +8,7 @@ import pytest
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.deploy.serving.browser import Visit, chromium
 from mlguide_assets_tests.deploy.serving.others import CARDS, OtherHouse
 from mlguide_assets_tests.deploy.serving.serving import Client, Server, eventually, gained, sample, scrape
 
@@ -82,6 +83,18 @@ def test_a_label_tells_the_metrics_of_problems_apart(both: Client) -> None:
         assert gained(before, after, "mlguide_request_seconds_count", **asked) == requests
         assert sample("mlguide_requests_in_progress", problem=problem) in after
         assert sample("mlguide_feature_age_seconds", problem=problem) in after
+
+
+def test_each_playground_links_the_others(both: Client) -> None:
+    """Last of those that ask this server: a connection that waits meanwhile is closed."""
+    with chromium() as browser:
+        seen = Visit(browser, f"http://127.0.0.1:{both.port}/problems/orders/").open()
+        other = seen.see("#problems a")
+        assert seen.texts("#problems *") == ["cards", "orders"]
+        other.click()
+        seen.page.wait_for_url("**/problems/cards/")
+        assert seen.see("#problems [aria-current]").inner_text() == "cards"
+        seen.close()
 
 
 def test_a_home_may_serve_one_of_them(payments: OtherHouse, orders: OtherHouse, tmp_path: Path) -> None:

@@ -47,12 +47,25 @@ let pause = 0;
 function nameControls() {
   document.title = `${problem.name} · mlguide`;
   byId("statement").textContent = problem.statement;
+  showProblems();
   byId("about-title").textContent = capital(isEvent() ? problem.noun : unit().plural);
   byId("modes").hidden = !choice();
   byId("question-title").textContent = choice() ? "Question" : "Answer";
   if (!choice()) return;
   byId("mode-candidates").textContent = `Which of these ${choice().plural} is least risky?`;
   byId("mode-last").textContent = `How did, or will, the last ${problem.noun} of each ${unit().noun} end?`;
+}
+
+/** Links to all problems of the server, where there is more than one. */
+function showProblems() {
+  const root = location.pathname.replace(/problems\/[^/]*\/$/, "");
+  const links = problem.served.map((name) =>
+    name === problem.served_as
+      ? make("span", { "aria-current": "page" }, name)
+      : make("a", { href: `${root}problems/${name}/` }, name),
+  );
+  refill(byId("problems"), ...links);
+  byId("problems").hidden = links.length < 2;
 }
 
 function pickerOf(entity) {
