@@ -28,7 +28,11 @@ def cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
 
 
 def cause_of_fraction(column: str, text: str) -> str:
-    """Why a text is not a number, and what to write instead."""
+    """Why a text is not a number, and what to write instead.
+
+    >>> cause_of_fraction("amount", "16.80 EUR")
+    "amount must be a number, and '16.80 EUR' is more than one; write the number alone, as in 16.80"
+    """
     shown = repr(text[:40])
     if re.fullmatch(r"[+-]?[\d.' ]*,\d+", text):
         return (
@@ -37,6 +41,8 @@ def cause_of_fraction(column: str, text: str) -> str:
         )
     if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
         return f"{column} must be a number, and {shown} is infinite; leave it empty where it is not known"
+    if alone := _number_within(text):
+        return f"{column} must be a number, and {shown} is more than one; write the number alone, as in {alone}"
     return f"{column} must be a number, and {shown} is none; leave it empty where it is not known"
 
 
@@ -66,7 +72,19 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
         )
     if text.lower() in ("true", "false"):
         return f"{must} is a flag; write 1 and 0 if these are meant"
+    if alone := _number_within(text):
+        return f"{must} is more than one; write the number alone, as in {alone}"
     return f"{must} is not; leave it empty where it is missing or not known, and write digits alone otherwise"
+
+
+def _number_within(text: str) -> str | None:
+    """The number of a text that has a unit or a currency beside it.
+
+    >>> [_number_within(text) for text in ("$5", "7.5 %", "about 3 kg", "12 of 20", "soon")]
+    ['5', '7.5', '3', None, None]
+    """
+    found = re.fullmatch(r"[^\d+-]*([+-]?\d+(?:\.\d+)?)\D*", text)
+    return found[1] if found else None
 
 
 def cause_of_time(column: str, text: str) -> str:
