@@ -119,6 +119,22 @@ def test_where_json_is_asked_for_an_error_is_json_too(
     assert (done.exit_code, done.stderr) == (2, f"mlguide: {said['error']}\n")
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("run --sends many", "Invalid value for '--sends'"),
+        ("serv", "No such command 'serv'"),
+        ("experiment analyse", "Missing option '--data'"),
+        ("experiment list --hoem x", "No such option: --hoem"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_json_too(asked: str, why: str) -> None:
+    done = CliRunner().invoke(app, [*asked.split(), "--json"])
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["error"].startswith(why)
+    assert CliRunner().invoke(app, asked.split()).stdout == ""
+
+
 def test_commands_that_work_on_a_home_are_those_that_next_steps_name_it_for() -> None:
     def names(command: Any, before: str = "") -> Iterator[str]:
         for name, each in getattr(command, "commands", {}).items():

@@ -46,7 +46,21 @@ OfHomeOption = Annotated[
 
 
 class Commands(TyperGroup):
-    """A group of commands that says of an option which stands before its command where it belongs."""
+    """A group of commands that says of an option which stands before its command where it belongs.
+
+    What is wrong with a command line is JSON, too, where that was asked for.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        # The outermost group alone: what the others raise passes here.
+        as_json = ctx.parent is None and "--json" in (*ctx._protected_args, *ctx.args)
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # Raised by the copy of Click within Typer, which has no public name for it.
+            if as_json and (explain := getattr(error, "format_message", None)):
+                _print_error(explain())
+            raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
@@ -158,9 +172,15 @@ def choose_problem_of_home(home: Home, name: str) -> None:
 
 def _fail(message: str, code: int, as_json: bool) -> None:
     """Say why on standard error; a program that reads JSON from standard output finds the sentence there, too."""
-    from mlguide_assets.console.terminal import console, print_json, shown
+    from mlguide_assets.console.terminal import console
 
     console.print(f"mlguide: {message}", style="red")
     if as_json:
-        print_json({"error": shown(message)})
+        _print_error(message)
     raise typer.Exit(code)
+
+
+def _print_error(message: str) -> None:
+    from mlguide_assets.console.terminal import print_json, shown
+
+    print_json({"error": shown(message)})
