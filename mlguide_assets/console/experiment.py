@@ -25,13 +25,13 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
     """What an experiment would need and find here."""
     from mlguide_assets.experiment.sizing import size_of
     from mlguide_assets.experiment.specification import load_experiment
-    from mlguide_assets.experiment.starting import check_days, population
+    from mlguide_assets.experiment.starting import check_days, population, why_not
 
     problem, lake = _place(home)
     experiment, _ = load_experiment(file, problem)
     check_days(lake, problem, experiment)
     sizing = size_of(experiment, problem, population(lake, problem, experiment))
-    known = sizing.population
+    known, refused = sizing.population, why_not(home, lake, problem, experiment)
     value = {
         "experiment": experiment.name,
         "version": experiment.version,
@@ -49,6 +49,7 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         "smallest_detectable_effect": sizing.detectable,
         "events_expected": sizing.events,
         "is_enough": sizing.is_enough,
+        "start_refused": refused,
     }
     if as_json:
         print_json(value)
@@ -77,6 +78,8 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
     if sizing.events is not None:
         screen.print(f"  events      about {sizing.events:.0f} expected in the smallest arm")
     screen.print(sizing.verdict)
+    if refused:
+        screen.print(f"It cannot be started now. {refused}")
 
 
 def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:

@@ -131,8 +131,7 @@ def start(
             its start or its end is over.
     """
     with table_lock(lake, EXPERIMENTS):
-        refuse_used_version(experiment, recorded(lake))
-        _refuse_shared_units(experiment, running(lake))
+        refuse_start(experiment, lake)
         day = start_of(experiment, first_day)
         row = _row(STARTED, experiment.key, day.isoformat(), who=who, reason=reason) | {
             "planned_units": planned_units,
@@ -195,6 +194,16 @@ def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason:
         row = _row(event, found.key, str(found.start), who=who, reason=reason.strip())
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
     return _newest(lake, name)
+
+
+def refuse_start(experiment: Experiment, lake: Lake) -> None:
+    """Refuse a version that was started before, or that shares units with an experiment that runs.
+
+    Raises:
+        InputError: naming the other one, and what to write.
+    """
+    refuse_used_version(experiment, recorded(lake))
+    _refuse_shared_units(experiment, running(lake))
 
 
 def refuse_used_version(experiment: Experiment, known: Sequence[Started | Unreadable]) -> None:

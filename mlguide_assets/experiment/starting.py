@@ -10,7 +10,7 @@ from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.gate.decision_lock import decision_lock
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.arm_models import models_of_arms
-from mlguide_assets.experiment.ledger import record_models, recorded, refuse_used_version, start_of
+from mlguide_assets.experiment.ledger import record_models, recorded, refuse_start, refuse_used_version, start_of
 from mlguide_assets.experiment.ledger import start as record_start
 from mlguide_assets.experiment.specification import Experiment, load_experiment
 from mlguide_assets.experiment.started import Started
@@ -58,10 +58,9 @@ def start(
     """
     from mlguide_assets.experiment.sizing import size_of
 
-    # Before anything is measured: what was used before is refused at once.
-    refuse_used_version(experiment, recorded(lake))
+    # Before anything is measured.
+    _refuse(home, lake, problem, experiment)
     start_of(experiment, first_day)
-    _refuse_missing_models(home, problem, {arm.policy for arm in experiment.arms})
     sizing = size_of(experiment, problem, population(lake, problem, experiment))
     # A training that decides meanwhile waits: its candidate finds the place of the challenger taken.
     with decision_lock(home, problem):
@@ -75,6 +74,15 @@ def start(
             reason=reason,
         )
         return record_models(lake, begun, models_of_arms(home, problem, experiment), who=who)
+
+
+def why_not(home: Home, lake: Lake, problem: Problem, experiment: Experiment) -> str | None:
+    """Why an experiment cannot be started now, whatever its days; None where it can."""
+    try:
+        _refuse(home, lake, problem, experiment)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def population(lake: Lake, problem: Problem, experiment: Experiment) -> "Population":
@@ -152,6 +160,11 @@ def last_planned(lake: Lake, problem: Problem) -> date | None:
 def days_go_on(problem: Problem) -> bool:
     """Whether there will be days after those that are known: not in a simulated world that is read whole."""
     return not isinstance(problem.source, AnySimulator) or problem.source.live is not None
+
+
+def _refuse(home: Home, lake: Lake, problem: Problem, experiment: Experiment) -> None:
+    refuse_start(experiment, lake)
+    _refuse_missing_models(home, problem, {arm.policy for arm in experiment.arms})
 
 
 def _refuse_missing_models(home: Home, problem: Problem, policies: Collection[str]) -> None:

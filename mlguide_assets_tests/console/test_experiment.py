@@ -81,6 +81,7 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     assert planned["units_needed"] > planned["units_planned"]
     assert (planned["is_enough"], planned["smallest_detectable_effect"] < -0.2) == (False, True)
     assert "It is too small" in run(home, "plan", str(FILE)).stdout
+    assert planned["start_refused"] is None
     started = answer(home, "start", str(FILE))
     assert (started.pop("units_left_out"), started.pop("is_enough")) == (UNITS // 20, False)
     assert (started["start"], started["state"]) == (str(DAY), "running")
@@ -92,6 +93,8 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     planned_day = plan({**arms}).append_column("policy_propensities", pa.array(apart, PER_POLICY))
     lake.write_partition(SEND_PLAN, str(DAY), planned_day)
     expose_day(lake, PROBLEM, DAY, report=pytest.fail)
+    assert "write version: 2" in answer(home, "plan", str(FILE))["start_refused"]
+    assert "It cannot be started now." in run(home, "plan", str(FILE)).stdout
     (status,) = answer(home, "status")
     assert (status["day"], status["share"], status["looks_taken"], status["next_look"]) == (1, 1, 0, "2024-03-22")
     assert sum(status["exposed"].values()) == status["waiting"] == len(arms)
