@@ -7,7 +7,9 @@ a few that mean an id are known. It reads no data.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import takewhile
 
 from mlguide_assets.define.schema import TAKEN_NOUNS
 from mlguide_assets.define.values import ascii_name
@@ -52,8 +54,8 @@ _NUMBER_WORD = re.compile(r"(?P<noun>\w{3,})(nr|nummer)")
 """German writes one word, such as `Kundennr` and `Auftragsnummer`."""
 _NUMBERS_OF_NO_THING = word_set("telefon haus handy mobil fax seiten zeilen")
 _FILLERS = word_set(
-    "profile profiles content contents detail details data dim dimension fact info list master record records table "
-    "tbl stg raw history hist scd demographics attributes export dump log logs"
+    "profile profiles content contents detail details data dataset datasets dim dimension fact info list master record "
+    "records table tbl stg raw history hist scd demographics attributes export dump log logs"
 )
 """Words in the names of tables that do not say what a row is."""
 
@@ -64,6 +66,9 @@ _NOT_DECOMPOSED = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", 
 
 _NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__|row[._ ]?(names?|id|no|num|number|index)")
 """Names that CSV files here, pandas, Arrow and R give to columns that have none, or that number the rows."""
+
+FEWEST_ALIKE, MOSTLY_ALIKE = 3, 2 / 3
+"""So many tables of a source, and such a share of them, begin alike where that says whose they are."""
 
 LONGEST = 32
 """Letters of a drafted noun: endings such as `_header` may follow."""
@@ -128,13 +133,42 @@ def noun(parts: Iterable[str], otherwise: str) -> str:
     return joined if re.fullmatch(r"[a-z][a-z0-9_]*", joined) else otherwise
 
 
-def noun_of_table(name: str) -> str:
+def shared_prefix(tables: Iterable[str], things: Collection[str] = ()) -> tuple[str, ...]:
+    """The words with which the names of most tables begin, such as that of a company; () where there are none.
+
+    Args:
+        things: what columns of the tables hold ids of: an `order` says what `order_items` are about.
+
+    >>> shared_prefix(["PdM_errors", "PdM_failures", "PdM_machines"])
+    ('pd', 'm')
+    >>> shared_prefix(["order_items", "order_payments", "order_reviews", "customers"], things={"order"})
+    ()
+    """
+    named = [words(name.rpartition(".")[2]) for name in tables]
+    first = Counter(parts[0] for parts in named if parts).most_common(1)
+    if not first or first[0][1] < max(FEWEST_ALIKE, MOSTLY_ALIKE * len(named)):
+        return ()
+    alike = [parts for parts in named if parts[:1] == [first[0][0]]]
+    shared = takewhile(lambda each: len(set(each)) == 1, zip(*alike, strict=False))
+    prefix = tuple(each[0] for each in shared)
+    says_more = (
+        singular(prefix[0]) in things or prefix[0] in _FILLERS or any(len(parts) == len(prefix) for parts in alike)
+    )
+    return () if says_more else prefix
+
+
+def noun_of_table(name: str, prefix: Sequence[str] = ()) -> str:
     """What one row of a table is, by its name.
 
-    >>> [noun_of_table(name) for name in ("user_profiles", "coupon_redemptions", "crm.dim_customer", "Kunden")]
-    ['user', 'coupon_redemption', 'customer', 'kunden']
+    Args:
+        prefix: words at the beginning of the name that say nothing of it, see `shared_prefix`.
+
+    >>> [noun_of_table(name) for name in ("user_profiles", "orders_dataset", "crm.dim_customer", "Kunden")]
+    ['user', 'order', 'customer', 'kunden']
     """
     parts = words(name.rpartition(".")[2])
+    if parts[: len(prefix)] == list(prefix):
+        parts = parts[len(prefix) :]
     kept = [part for part in parts if part not in _FILLERS]
     return noun(kept or parts, "thing")
 

@@ -28,6 +28,7 @@ from mlguide_assets.prepare.profiling.nouns import (
     names_outcome,
     noun_of_id,
     noun_of_table,
+    shared_prefix,
     words,
 )
 from mlguide_assets.prepare.profiling.references import REPEATED, Reference, find_references
@@ -102,7 +103,7 @@ class Source:
             chosen[name] = self._free_noun(name, self._noun_of_entity(name), set(chosen.values()), "_record")
         for name in self.events:
             taken = {*chosen.values(), *alone, self.subject(name) or ""}
-            chosen[name] = self._free_noun(name, noun_of_table(name), taken, "_event")
+            chosen[name] = self._free_noun(name, self._noun_of_table(name), taken, "_event")
         return chosen
 
     def _free_noun(self, name: str, noun: str, taken: set[str], ending: str) -> str:
@@ -114,13 +115,25 @@ class Source:
         key = self.key(name)
         if key is None or self.ids_alone[name] or any(self.roles[each.target] != "code" for each in self.of(name)):
             return None
-        return ("" if is_nameless(key) else noun_of_id(key)) or noun_of_table(name)
+        return ("" if is_nameless(key) else noun_of_id(key)) or self._noun_of_table(name)
+
+    def _noun_of_table(self, name: str) -> str:
+        return noun_of_table(name, self._prefix)
+
+    @cached_property
+    def _prefix(self) -> tuple[str, ...]:
+        columns = [name for profile in self.profiles.values() for name in profile.columns]
+        return shared_prefix(self.profiles, {noun_of_id(name) for name in columns if is_id_name(name)})
 
     def _noun_of_entity(self, name: str) -> str:
         key = str(self.key(name))
         own = noun_of_id(key) if name in self.histories or is_id_name(key) or is_thing(key) else ""
         called = [noun_of_id(each.column) for each in self.to(name) if is_id_name(each.column) and not each.short]
-        return own or min(filter(None, called), key=lambda noun: (len(noun), noun), default="") or noun_of_table(name)
+        return (
+            own
+            or min(filter(None, called), key=lambda noun: (len(noun), noun), default="")
+            or self._noun_of_table(name)
+        )
 
     @property
     def entities(self) -> list[str]:
@@ -143,9 +156,20 @@ class Source:
         for column in profile.columns.values():
             if column.name in referring or column.name in profile.unique or not _is_entity_id(column):
                 continue
+            if self.is_kind(table, column):
+                continue
             if at is None or not one_time_per_id(profile, column.name, at, self.rows(table)):
-                found[column.name] = noun_of_id(column.name) or noun_of_table(table)
+                found[column.name] = noun_of_id(column.name) or self._noun_of_table(table)
         return found
+
+    def is_kind(self, table: str, column: ColumnProfile) -> bool:
+        """Whether a column, such as `errorID` of errors, has a few ids of what each row is: those of its kind."""
+        return (
+            1 < column.distinct < FEWEST_IDS
+            and column.name not in {*self.profiles[table].unique, *(each.column for each in self.of(table))}
+            and is_id_name(column.name)
+            and noun_of_id(column.name) == self._noun_of_table(table)
+        )
 
 
 def _free(noun: str, taken: set[str], ending: str) -> str:

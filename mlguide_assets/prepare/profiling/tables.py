@@ -127,6 +127,11 @@ def _columns(source: Source, name: str, used: dict[str, str]) -> tuple[list[Line
     """The columns that are read, ids of other tables as categories where these are no entities, and the others."""
     lines, left_out = columns_of(source.profiles[name], used, _parts(source, name, used))
     codes = [_code(source, each) for each in source.of(name) if _is_category(source, each) and each.column not in used]
+    codes += [
+        _kind(each)
+        for each in source.profiles[name].columns.values()
+        if each.name not in used and source.is_kind(name, each)
+    ]
     names = {line.key for line in codes}
     others = [line for line in lines if line.key not in names]
     return [*others, *codes], [(column, why) for column, why in left_out if file_name(column) not in names]
@@ -135,6 +140,10 @@ def _columns(source: Source, name: str, used: dict[str, str]) -> tuple[list[Line
 def _is_category(source: Source, reference: Reference) -> bool:
     few = source.profiles[reference.table].columns[reference.column].distinct <= MOST_CODES
     return few and source.roles[reference.target] in ("code", "unused")
+
+
+def _kind(column: ColumnProfile) -> Line:
+    return Line(file_name(column.name), "category", f"{column.distinct:,} values: the kind of each row, by its name")
 
 
 def _code(source: Source, reference: Reference) -> Line:

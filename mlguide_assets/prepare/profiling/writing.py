@@ -35,7 +35,7 @@ def write_draft(draft: Draft, *, name: str, source: dict[str, Any], file: str, r
         _line("", Line("statement", _statement(best), "? what goes wrong, and what it costs")),
         _line("", Line("hypothesis", "The past predicts which.", "? why it goes wrong")),
         _line("", Line("owner", "team:data", "? who answers for it: team:NAME or an email address")),
-        _line("", Line("history_start", draft.first.date(), f"the first event; the last is of {draft.last:%Y-%m-%d}")),
+        _line("", Line("history_start", draft.first.date(), _span(draft))),
         _line("", Line("source", source, remark)),
         "",
         "tables:",
@@ -118,6 +118,14 @@ def _wrapped(head: str, parts: Iterable[str]) -> Iterator[str]:
 def _unused(unused: dict[str, str]) -> Iterator[str]:
     for name, reason in unused.items():
         yield f"  # not used: {_flat(name)} ({_flat(reason)})"
+
+
+def _span(draft: Draft) -> str:
+    """Of the events that the label counts: others may have begun before."""
+    noun = next(
+        table.noun for table in draft.tables if table.name == draft.candidates[0].table and table.shape == "event"
+    )
+    return f"the first {noun}; the last is of {draft.last:%Y-%m-%d}"
 
 
 def _predict(draft: Draft) -> Iterator[str]:

@@ -124,6 +124,24 @@ def test_a_few_values_that_are_called_keys_are_a_category(duck: Any, tmp_path: P
     assert orders["columns"] == {"key": "category"}
 
 
+def test_words_that_all_tables_begin_with_name_nothing_and_an_event_has_kinds(duck: Any, tmp_path: Path) -> None:
+    """As in the tables of machines that break down, which Microsoft published."""
+    machines = "SELECT i + 100 AS machineID, 'model' || i % 4 AS model FROM range(40) t(i)"
+    errors = (
+        f"SELECT {DAYS} AS datetime, i * 11 % 40 + 100 AS machineID, 'error' || i % 5 AS errorID FROM range(600) t(i)"
+    )
+    failures = f"SELECT {DAYS} AS datetime, i * 7 % 40 + 100 AS machineID, i % 9 = 0 AS lost FROM range(500) t(i)"
+    source = write_tables(tmp_path / "pdm", PdM_machines=machines, PdM_errors=errors, PdM_failures=failures)
+    text = draft_text(source, duck, tmp_path)
+    tables = yaml.safe_load(text)["tables"]
+    assert [(tables[name].get("event"), tables[name]["of"]) for name in ("PdM_errors", "PdM_failures")] == [
+        ("error", {"machine": "machineID"}),
+        ("failure", {"machine": "machineID"}),
+    ]
+    assert tables["PdM_errors"]["columns"] == {"errorID": "category"}
+    assert "# the first failure; the last is of 2024-10-2" in text
+
+
 def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: Path) -> None:
     source = write_tables(
         tmp_path / "racing",
