@@ -10,7 +10,6 @@ import ibis
 from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, number_of, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
-from mlguide_assets.prepare.profiling.event_times import when_it_happened
 from mlguide_assets.prepare.profiling.roles import Source
 
 FEWEST = 20
@@ -62,7 +61,7 @@ def _timed(source: Source, table: DraftTable) -> ibis.Table:
         return rows.mutate(happened=time_of(rows, table.at))
     noun = str(next(line.value for line in table.lines if line.key == "at")).partition(".")[0]
     reference = next(each for each in source.of(table.profile.name) if file_name(each.column) == table.of[noun])
-    at = when_it_happened(source.profiles[reference.target])
+    at = source.when(reference.target)
     assert at is not None
     parents = source.rows(reference.target)
     times = parents.select(parent_of_it=parents[reference.key].cast("string"), happened=time_of(parents, at))

@@ -12,9 +12,12 @@ _WRITTEN = word_set("loaded inserted ingested written recorded synced received e
 _CHANGED = word_set("updated modified changed edited refreshed")
 _LATER = word_set(
     "shipped delivered returned due end ended until closed cancelled canceled expiry expires refunded paid resolved "
-    "completed finished estimated expected planned scheduled fp1 fp2 fp3 approved processed last next to thru through"
+    "completed finished estimated expected planned scheduled limit deadline fp1 fp2 fp3 approved processed last next "
+    "to thru through"
 )
-_FORESEEN = word_set("due expiry expires estimated expected planned scheduled promised last next to thru through until")
+_FORESEEN = word_set(
+    "due expiry expires estimated expected planned scheduled promised limit deadline last next to thru through until"
+)
 _NEVER = word_set("dob birth birthday birthdate born")
 _COUNTED = ("year", "month", "week", "day", "hour")
 MOST_PER_ID = 1.02

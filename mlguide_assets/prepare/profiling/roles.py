@@ -12,6 +12,7 @@ from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
 from mlguide_assets.prepare.profiling.copies import copies
 from mlguide_assets.prepare.profiling.event_times import (
     MOST_PER_ID,
+    is_foreseen,
     one_time_per_id,
     parts_of_dates,
     when_it_happened,
@@ -67,6 +68,13 @@ class Source:
     def of(self, table: str) -> list[Reference]:
         """What a table refers to."""
         return [each for each in self.references if each.table == table]
+
+    def when(self, table: str) -> ColumnProfile | None:
+        """The time at which rows happened; no deadline, where they can take the time of what they refer to."""
+        at = when_it_happened(self.profiles[table])
+        if at is not None and is_foreseen(at.name) and any(lends_its_time(self, each) for each in self.of(table)):
+            return None
+        return at
 
     def to(self, table: str) -> list[Reference]:
         """What refers to a table."""
@@ -150,7 +158,7 @@ class Source:
 
     def _ids_alone(self, table: str) -> dict[str, str]:
         profile = self.profiles[table]
-        at = when_it_happened(profile)
+        at = self.when(table)
         referring = {each.column for each in self.of(table)}
         found: dict[str, str] = {}
         for column in profile.columns.values():
@@ -212,7 +220,7 @@ def _role(source: Source, name: str) -> Role:
     own = [each for each in source.of(name) if each.column != key]
     about = [each for each in own if not _is_code(source.profiles[each.target])]
     alone = bool(about) or bool(source.ids_alone[name])
-    time = when_it_happened(profile)
+    time = source.when(name)
     if name in source.histories:
         return "entity"
     if key and referred:

@@ -15,7 +15,6 @@ from mlguide_assets.prepare.profiling.drafting import (
 from mlguide_assets.prepare.profiling.event_times import (
     comes_later,
     when_it_began,
-    when_it_happened,
     when_it_was_written,
 )
 from mlguide_assets.prepare.profiling.keys import composite_key
@@ -107,7 +106,7 @@ def _known_from(source: Source, name: str, key: str, began: ColumnProfile) -> Li
     entities = source.rows(name)
     starts = entities.select(entity=entities[key].cast("string"), began=time_of(entities, began))
     for reference in source.to(name):
-        at = when_it_happened(source.profiles[reference.table])
+        at = source.when(reference.table)
         if at is None or source.roles[reference.table] != "event":
             continue
         rows = source.rows(reference.table)
@@ -157,7 +156,7 @@ def _header(source: Source, name: str) -> DraftTable:
     One with a row for each of its rows, which says how it ended, also takes from it what was known when it happened.
     """
     profile, key, noun = source.profiles[name], str(source.key(name)), f"{source.nouns[name]}_{HEADER}"
-    at = when_it_happened(profile)
+    at = source.when(name)
     assert at is not None
     lines = [
         Line("from", name, "the same rows once more: others take their time from them"),
@@ -183,7 +182,7 @@ def _event(source: Source, name: str) -> DraftTable:
     profile, noun = source.profiles[name], source.nouns[name]
     of = _entities_of(source, name)
     ids = {column: remark for _, column, remark in of}
-    at = when_it_happened(profile)
+    at = source.when(name)
     lines = [*_from(source, name), Line("event", noun), _at(source, name, at, of)]
     named = [Line(noun, file_name(column), evidence) for noun, column, evidence in of]
     lines.append(Line("of", [*named, *_perhaps_entities(source, name, at, of)]))
@@ -285,10 +284,11 @@ def _at(source: Source, name: str, at: ColumnProfile | None, of: list[tuple[str,
         doubt = f"? or {', '.join(others)}" if others else ""
         return Line("at", file_name(at.name), doubt)
     for reference in source.of(name):
-        time = when_it_happened(source.profiles[reference.target])
+        time = source.when(reference.target)
         if time is not None and lends_its_time(source, reference):
             noun = next(noun for noun, column, _ in of if column == reference.column)
-            return Line("at", f"{noun}.{file_name(time.name)}", f"no time of its own: that of its {noun}")
+            own = f"? {profile.times[0].name} was foreseen" if profile.times else "no time of its own"
+            return Line("at", f"{noun}.{file_name(time.name)}", f"{own}: that of its {noun}")
     raise AssertionError(f"{name} has no time")
 
 

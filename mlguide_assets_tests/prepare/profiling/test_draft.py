@@ -161,6 +161,19 @@ def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: P
     assert "where: {statusId: {not: '1'}}" in text
 
 
+def test_a_deadline_is_not_when_it_happened_where_its_parent_says_so(duck: Any, tmp_path: Path) -> None:
+    items = (
+        f"SELECT i % 600 AS order_id, i // 600 AS line, {DAYS} + INTERVAL 6 DAY AS ship_limit_date FROM range(900) t(i)"
+    )
+    orders = f"{ORDERS.replace(' FROM', ', i % 9 = 0 AS returned FROM')}"
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders, order_items=items)
+    text = draft_text(source, duck, tmp_path)
+    tables = yaml.safe_load(text)["tables"]
+    assert tables["order_items"]["at"] == "order_header.ordered_at"
+    assert tables["order_items"]["columns"]["ship_limit_date"] == "time"
+    assert "# ? ship_limit_date was foreseen: that of its order_header" in text
+
+
 @pytest.mark.parametrize(("parent", "part"), [("player", "i // 40 AS stint"), ("contract", "2000 + i // 40 AS yearID")])
 def test_what_happened_again_and_again_did_not_happen_when_its_parent_began(
     parent: str, part: str, duck: Any, tmp_path: Path
