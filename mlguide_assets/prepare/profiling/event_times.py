@@ -28,6 +28,7 @@ _FIRST_YEAR, _LAST_YEAR = 1000, 2200
 _YEAR = re.compile(r"(1\d|2[01])\d\d")
 _PERIODS = word_set("year month week quarter period date yearmonth yyyymm")
 _PERIOD = re.compile(r"(19|20)\d\d[-/. ]?[MQW]?\d{1,2}|(\d\d?|Q[1-4])[-/. ](19|20)\d\d|[A-Za-z]{3,9}[-/. ](19|20)?\d\d")
+_NAMED_MONTH = re.compile(r"[A-Z][a-z]{2,8}[- ](19|20)\d\d")
 _BEGAN = word_set(
     "created joined signup signed registered registration opened since started start begin added first enrolled "
     "launched introduced activated onboarded issued established hired known_from"
@@ -95,6 +96,8 @@ def _may_be_of_a_calendar(column: ColumnProfile, word: str) -> bool:
 
 def _is_period(column: ColumnProfile) -> bool:
     """Whether a column holds months, quarters or weeks with their year, such as 2024-01, Mar-2018 or 202401."""
+    if column.values and all(_NAMED_MONTH.fullmatch(value) for value, _ in column.values):
+        return True
     if not _PERIODS & set(words(column.name)):
         return False
     bounds = [str(int(each)) for each in (column.lowest, column.highest) if column.whole]

@@ -59,6 +59,9 @@ _FILLERS = word_set(
 )
 """Words in the names of tables that do not say what a row is."""
 
+_VERSION = re.compile(r"v\d+|part\d*|\d+")
+"""At the end of a table's name: which version, part or year of it."""
+
 _ID_AT_END = re.compile("(?<=.)(编号|編號|编码|番号|コード|번호|아이디)$")
 """Chinese, Japanese and Korean write no space before what means an id."""
 _NOT_DECOMPOSED = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
@@ -163,12 +166,14 @@ def noun_of_table(name: str, prefix: Sequence[str] = ()) -> str:
     Args:
         prefix: words at the beginning of the name that say nothing of it, see `shared_prefix`.
 
-    >>> [noun_of_table(name) for name in ("user_profiles", "orders_dataset", "crm.dim_customer", "Kunden")]
-    ['user', 'order', 'customer', 'kunden']
+    >>> [noun_of_table(name) for name in ("user_profiles", "orders_dataset", "crm.dim_customer", "members_v3")]
+    ['user', 'order', 'customer', 'member']
     """
     parts = words(name.rpartition(".")[2])
     if parts[: len(prefix)] == list(prefix):
         parts = parts[len(prefix) :]
+    while len(parts) > 1 and _VERSION.fullmatch(parts[-1]):
+        parts = parts[:-1]
     kept = [part for part in parts if part not in _FILLERS]
     return noun(kept or parts, "thing")
 

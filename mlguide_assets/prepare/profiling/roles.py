@@ -247,19 +247,30 @@ def _is_code(profile: TableProfile) -> bool:
 def lends_its_time(source: Source, reference: Reference) -> bool:
     """Whether rows without a time of their own may take that of what they refer to, as results that of their race.
 
-    Not where several rows of one person, or of one year each, would all have happened when that person began.
+    Not where several rows of one person, or of one year each, would all have happened when that person began; nor where
+    the only one, such as who has left, would be known before all that the person does.
     """
     profile = source.profiles[reference.table]
     if when_it_happened(source.profiles[reference.target]) is None:
         return False
     if reference.column in profile.unique:
-        return True
+        return not (_is_of_person(reference) and _lives_on(source, reference))
     if _is_of_person(reference):
         return False
     rows = source.rows(reference.table)
     return all(
         _is_one_per_id(rows, reference.column, part, profile.columns[reference.column].distinct)
         for part in parts_of_dates(profile).values()
+    )
+
+
+def _lives_on(source: Source, reference: Reference) -> bool:
+    """Whether other tables say at which times something was done by what a column refers to."""
+    return any(
+        each.table != reference.table
+        and each.column not in source.profiles[each.table].unique
+        and when_it_happened(source.profiles[each.table]) is not None
+        for each in source.to(reference.target)
     )
 
 

@@ -268,7 +268,10 @@ def _perhaps_entities(
 ) -> Iterator[Line]:
     """Categories whose values come again and again, such as the operator of an aircraft: each may have a past."""
     taken = {noun for noun, _, _ in of} | set(source.nouns.values())
-    for column in source.profiles[name].columns.values():
+    others = [
+        each for each in source.profiles[name].columns.values() if each.name not in {column for _, column, _ in of}
+    ]
+    for column in others:
         often = FEWEST_UNITS <= column.distinct <= column.filled / ROWS_OF_UNIT
         noun = noun_of_id(column.name)
         if column.kind == "category" and column.usable and often and at is not None and noun and noun not in taken:

@@ -75,6 +75,22 @@ def test_an_outcome_without_a_time_has_that_of_what_it_is_the_outcome_of(of: str
     assert found.rows == 400
 
 
+def test_what_is_said_once_of_a_person_was_not_known_before_all_that_the_person_did(duck: Any, tmp_path: Path) -> None:
+    """It would be a feature of every payment: who has left, before anybody left."""
+    source = write_tables(
+        tmp_path / "club",
+        members_v3="SELECT 'm' || i AS msno, DATE '2023-01-01' + i::INT AS registered_on FROM range(40) t(i)",
+        payments=f"SELECT 'm' || i % 40 AS msno, {DAYS} AS paid_on, i % 9 = 0 AS is_cancel FROM range(600) t(i)",
+        train="SELECT 'm' || i AS msno, i % 5 = 0 AS is_churn FROM range(40) t(i)",
+    )
+    text = draft_text(source, duck, tmp_path)
+    tables = yaml.safe_load(text)["tables"]
+    assert tables.keys() == {"members_v3", "payments"}
+    assert tables["payments"]["of"] == {"member": "msno"}
+    assert "# msno: msno" not in text
+    assert "not used: train (no column says when its rows happened" in text
+
+
 def test_columns_that_are_renamed_or_have_a_format_may_be_known_too(duck: Any, tmp_path: Path) -> None:
     query = (
         f"SELECT i AS order_id, i % 30 AS customer_id, {DAYS} AS ordered_at, i % 7 = 0 AS returned, i % 9 AS size, "
@@ -418,6 +434,7 @@ def test_of_a_handful_of_active_customers_the_events_are_predicted_instead(duck:
         ("1940 + i % 60 AS birth_year", "no column says when its rows happened"),
         ("68 + i % 20 AS year", "year is no day"),
         ("['Jan-2018', 'Feb-2018', 'Mar-2018'][1 + i % 3] AS issue_month", "issue_month is no day"),
+        ("['Jan-2018', 'Feb-2018', 'Mar-2018'][1 + i % 3] AS issue_d", "issue_d is no day"),
         ("202400 + 1 + i % 12 AS period", "period is no day"),
     ],
 )
