@@ -65,7 +65,7 @@ def window_of(source: Source, table: DraftTable, column: ColumnProfile) -> tuple
     if oldest and 0 < days <= span / 4:
         return f"{days}d", f"? empty only in the last {counted(days, 'day')}: not known yet"
     if end := max(_ends(table, column, rows), key=lambda each: (each.fits, each.longest), default=None):
-        return _window_until(end, default, timedelta(days=span))
+        return _window_until(end, timedelta(days=span))
     if column.filled == column.rows:
         return default, "? after so long an outcome is final; the tables do not say"
     empty = column.rows - column.filled
@@ -76,13 +76,15 @@ def window_of(source: Source, table: DraftTable, column: ColumnProfile) -> tuple
     )
 
 
-def _window_until(end: _End, default: str, span: timedelta) -> tuple[str, str]:
+def _window_until(end: _End, span: timedelta) -> tuple[str, str]:
     """A window that ends once another time has come, in nearly all rows; too long a one leaves too little to learn."""
+    most = span / 4
     rare = end.longest > 2 * end.usual
     window, said = _rounded_up(end.usual if rare else end.longest)
     evidence = f"{end.column} is at most {said} later{' in 99 % of the rows' if rare else ''}"
-    if timedelta(seconds=end.usual) > span / 4:
-        return default, f"? after so long an outcome is final; but {evidence}"
+    if timedelta(seconds=end.usual) > most:
+        window, said = _rounded_up(most.total_seconds())
+        return window, f"? {evidence}; more than {said}, a quarter of the history, leaves little to learn from"
     return window, f"? {evidence}"
 
 
