@@ -5,15 +5,18 @@ import re
 import ibis
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
-from mlguide_assets.prepare.profiling.nouns import singular, word_set, words
+from mlguide_assets.prepare.profiling.nouns import names_outcome, singular, word_set, words
 
 _HAPPENED = word_set("at date time timestamp datetime when day occurred event happened ts dt")
 _WRITTEN = word_set("loaded inserted ingested written recorded synced received etl imported known extracted")
 _CHANGED = word_set("updated modified changed edited refreshed")
 _LATER = word_set(
     "shipped delivered returned due end ended until closed cancelled canceled expiry expires refunded paid resolved "
-    "completed finished estimated expected planned scheduled limit deadline fp1 fp2 fp3 approved processed last next "
-    "to thru through"
+    "completed finished estimated expected planned scheduled fp1 fp2 fp3 approved processed last next to thru through"
+)
+_NOW = word_set(
+    "active inactive current currently alive balance lifetime total totals count counts recent recently average avg "
+    "cumulative streak"
 )
 _FORESEEN = word_set(
     "due expiry expires estimated expected planned scheduled promised limit deadline last next to thru through until"
@@ -107,7 +110,9 @@ def _is_period(column: ColumnProfile) -> bool:
 
 def _fits(column: ColumnProfile) -> int:
     parts = set(words(column.name))
-    return 2 * bool(_HAPPENED & parts) - 2 * bool(_LATER & parts) + (len(parts) == 1) + bool(_BEGAN & parts)
+    return (
+        2 * bool(_HAPPENED & parts) - 2 * bool((_LATER | _FORESEEN) & parts) + (len(parts) == 1) + bool(_BEGAN & parts)
+    )
 
 
 def comes_later(name: str) -> bool:
@@ -117,6 +122,16 @@ def comes_later(name: str) -> bool:
     (True, True, False)
     """
     return bool({*_LATER, "status"} & set(words(name)))
+
+
+def is_of_now(name: str) -> bool:
+    """Whether a column of a thing is called as what changes while it lives: its status, balance, or number of orders.
+
+    >>> [is_of_now(name) for name in ("status", "is_active", "total_logins", "n_defaults", "plan", "credit_limit")]
+    [True, True, True, True, False, False]
+    """
+    parts = words(name)
+    return bool(_NOW & set(parts)) or comes_later(name) or names_outcome(name) or parts[:1] in (["n"], ["num"], ["nb"])
 
 
 def may_be_of_an_outcome(name: str) -> bool:

@@ -1,19 +1,23 @@
 """The tables of a drafted problem file: entities and events, each line with its evidence."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
+from mlguide_assets.define.rules import MAX_SET_ASIDE
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, file_name, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,
     Line,
     columns_of,
+    kind_of,
     looks_unchanging,
     share_of,
 )
 from mlguide_assets.prepare.profiling.event_times import (
     comes_later,
+    is_of_now,
     when_it_began,
     when_it_was_written,
 )
@@ -28,6 +32,8 @@ MOST_BEFORE = 0.01
 HEADER = "header"
 ROWS_OF_UNIT = 5
 """Values that come again so often, on average, may have a past."""
+MOSTLY_NAMED, HALF_NAMED = 0.95, 0.5
+"""Of the rows of an event, those that have the id of a thing, or of a person: the others would be set aside."""
 FEWEST_UNITS = 30
 """Ids that an entity has, at least, so that intervals can be about it; as `evaluation.min_positives` has them."""
 MOST_OF_KEY = 20
@@ -85,12 +91,24 @@ def _entity(source: Source, name: str, role: str = "") -> DraftTable:
         used |= {began.name: ""} if lines[-1].active else {}
     columns, left_out = _columns(source, name, used)
     if not history:
+        columns, now = _without_those_of_now(columns)
+        left_out += now
         lines.append(_static([line.key for line in columns]))
     own = f"{source.names[name]}_{role}" if role else source.names[name]
     contracts = () if role else _contracts(source, name, [*used])
     return DraftTable(
         own, profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began, contracts=contracts
     )
+
+
+def _without_those_of_now(columns: list[Line]) -> tuple[list[Line], list[tuple[str, str]]]:
+    """The columns of an entity without a history that may hold what was so at any decision; and the others.
+
+    Whoever cancels next year has the status of it in a table of today. Times are seen once they have come.
+    """
+    now = [line for line in columns if kind_of(line) != "time" and is_of_now(line.key)]
+    left_out = [(line.key, "? as it is now, not as it was: give its history") for line in now]
+    return [line for line in columns if line not in now], left_out
 
 
 def _static(names: list[str]) -> Line:
@@ -213,6 +231,24 @@ def _event(source: Source, name: str) -> DraftTable:
 
 
 def _contracts(source: Source, name: str, used: list[str]) -> tuple[str, ...]:
+    """Rules that set rows aside, where else they would block."""
+    return (*_rule_of_empty_ids(source, name), *_rule_of_texts(source, name, used))
+
+
+def _rule_of_empty_ids(source: Source, name: str) -> Iterator[str]:
+    """A rule that lets many rows be set aside, where many do not say whom they are about."""
+    if source.roles[name] != "event":
+        return
+    columns = source.profiles[name].columns
+    for noun, column, _ in _entities_of(source, name):
+        empty = columns[column].rows - columns[column].filled
+        if empty > MAX_SET_ASIDE * columns[column].rows:
+            share = min(1.0, math.ceil(10 * empty / columns[column].rows + 1) / 10)
+            rule = f"{{table: {source.names[name]}, rule: set_aside, max_share: {share}, action: block}}"
+            yield f"{rule}  # {share_of(empty, columns[column].rows)} of the rows name no {noun}"
+
+
+def _rule_of_texts(source: Source, name: str, used: list[str]) -> Iterator[str]:
     """A rule that sets aside what a few rows have instead of a time or of a whole number, such as the word for a total.
 
     Args:
@@ -221,8 +257,7 @@ def _contracts(source: Source, name: str, used: list[str]) -> tuple[str, ...]:
     profile, rows = source.profiles[name], source.rows(name)
     ids = [each for each in used if profile.columns[each].kind != "time" and rows[each].type().is_string()]
     if any(column.wrong for column in profile.times) or any(_has_few_texts(rows[each]) for each in ids):
-        return (f"{{table: {source.names[name]}, rule: well_typed, action: quarantine}}",)
-    return ()
+        yield f"{{table: {source.names[name]}, rule: well_typed, action: quarantine}}"
 
 
 def _has_few_texts(ids: Any) -> bool:
@@ -260,7 +295,16 @@ def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
     if not found:
         add(str(source.subject(name)), str(source.key(name)), "each row is about a thing of its own")
     columns = source.profiles[name].columns
-    return sorted(found, key=lambda each: (columns[each[1]].distinct < FEWEST_UNITS, not is_person(each[0])))
+    found.sort(key=lambda each: (columns[each[1]].distinct < FEWEST_UNITS, not is_person(each[0])))
+    named = [each for each in found if _is_mostly_named(source, name, each[0], columns[each[1]])]
+    return named or [max(found, key=lambda each: columns[each[1]].filled)]
+
+
+def _is_mostly_named(source: Source, name: str, noun: str, column: ColumnProfile) -> bool:
+    """Whether an event has one of these in nearly all rows, unlike an auction its winner; or takes its time from it."""
+    if source.when(name) is None:
+        return True
+    return column.filled >= (HALF_NAMED if is_person(noun) else MOSTLY_NAMED) * column.rows
 
 
 def _perhaps_entities(
@@ -341,11 +385,19 @@ def _has_time_of_day(column: ColumnProfile) -> bool:
 
 
 def _parts(source: Source, name: str, used: dict[str, str]) -> dict[str, str]:
-    """Ids that only belong to the event: each has one time, or each row has its own. In a table of entities, any."""
+    """Ids that say nothing of the event, and why. In a table of entities, any that is not named elsewhere."""
     profile = source.profiles[name]
     of_event = source.roles[name] == "event"
+
+    def why(column: ColumnProfile) -> str:
+        if column.name in source.ids_alone[name]:
+            return f"an id, empty in {share_of(column.rows - column.filled, column.rows)} of the rows"
+        return "an id with one time each: a part of the event, not an entity"
+
     return {
-        column.name: "an id with one time each: a part of the event, not an entity" if of_event else "an id"
+        column.name: why(column) if of_event else "an id"
         for column in profile.columns.values()
-        if column.kind == "id" and column.name not in used and column.name not in profile.unique
+        if (column.kind == "id" or column.name in source.ids_alone[name])
+        and column.name not in used
+        and column.name not in profile.unique
     }

@@ -171,5 +171,5 @@ def _windows(draft: Draft) -> list[str]:
 def _contracts(draft: Draft) -> Iterator[str]:
     rules = [rule for table in draft.tables for rule in table.contracts]
     if rules:
-        yield "contracts:                          # ? some values do not read: set aside, where else they would block"
+        yield "contracts:                          # ? such rows are set aside, where else they would block"
         yield from (f"  - {rule}" for rule in rules)

@@ -161,6 +161,28 @@ def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: P
     assert "where: {statusId: {not: '1'}}" in text
 
 
+def test_what_few_rows_name_is_no_entity_and_rows_without_a_person_are_set_aside(duck: Any, tmp_path: Path) -> None:
+    """A rule of the contract would block what the draft had chosen itself."""
+    auctions = f"SELECT i AS auction_id, if(i % 4 = 0, NULL, i * 11 % 40 + 100) AS seller_id, {DAYS} AS opened_at, "
+    auctions += "if(i % 2 = 0, NULL, i * 7 % 60 + 300) AS winner_id, i % 9 = 0 AS returned FROM range(600) t(i)"
+    text = draft_text(write_tables(tmp_path / "house", auctions=auctions), duck, tmp_path)
+    file = yaml.safe_load(text)
+    assert file["tables"]["auctions"]["of"] == {"seller": "seller_id"}
+    assert "# not read: winner_id (an id, empty in 50 % of the rows)" in text
+    assert file["contracts"] == [{"table": "auctions", "rule": "set_aside", "max_share": 0.4, "action": "block"}]
+    found = checked_draft(text, duck, tmp_path)
+    assert (found.blocked, found.decisions.rows if found.decisions else 0) == ((), 450)
+
+
+def test_what_is_so_now_was_not_so_at_each_decision(duck: Any, tmp_path: Path) -> None:
+    """Whoever left in the end has the status of it from the first day on."""
+    users = "SELECT i AS customer_id, 'c' || i % 5 AS segment, if(i % 3 = 0, 'left', 'active') AS status, "
+    users += "i % 7 AS total_orders, i % 9 AS n_returns, DATE '2024-05-01' + i::INT AS left_on FROM range(40) t(i)"
+    text = draft_text(write_tables(tmp_path / "shop", customers=users, orders=ORDERS), duck, tmp_path)
+    assert yaml.safe_load(text)["tables"]["customers"]["columns"] == {"segment": "category", "left_on": "time"}
+    assert text.count("(? as it is now, not as it was: give its history)") == 3
+
+
 def test_a_deadline_is_not_when_it_happened_where_its_parent_says_so(duck: Any, tmp_path: Path) -> None:
     items = (
         f"SELECT i % 600 AS order_id, i // 600 AS line, {DAYS} + INTERVAL 6 DAY AS ship_limit_date FROM range(900) t(i)"

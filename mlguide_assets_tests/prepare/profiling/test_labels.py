@@ -66,7 +66,7 @@ def test_an_outcome_without_a_time_has_that_of_what_it_is_the_outcome_of(of: str
     assert file["tables"]["outcomes"]["of"] == {noun: "application_id"}
     columns = file["tables"][f"{noun}s" if not of else "applications_header"]["columns"]
     assert columns["amount"] == "number"
-    assert ("status" in columns, "closed_at" in columns) == ((False, False) if of else (True, True))
+    assert ("status" in columns, "closed_at" in columns) == (False, not of)
     assert file["predict"] == {
         "each": "outcome", "label": {"column": "defaulted", "positive": "true", "negative": "false", "window": "7d"}
     }  # fmt: skip
