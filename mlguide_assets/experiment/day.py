@@ -71,29 +71,34 @@ def assign_day(
 
 
 def expose_day(lake: Lake, problem: Problem, day: date, *, report: Callable[[str], None]) -> int:
-    """Record who met an arm by the plan of a day, or by the API since; how many did for the first time.
+    """Record who met an arm by the plans up to a day, or by the API since; how many did for the first time.
+
+    A plan of an earlier day whose run was killed, or never came so far, was followed all the same.
 
     A plan that was made too late to expose anybody is reported.
     """
     if not lake.exists(EXPERIMENTS):
         return 0
-    from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures
+    from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures, unrecorded_days
     from mlguide_assets.experiment.ledger import running
     from mlguide_assets.experiment.plans import late_plan
 
     table, unit = problem.decision.plan_table, problem.decision.unit_id
-    planned = day.isoformat() in _partitions(lake, table)
-    plan = lake.read(table, partitions=[day.isoformat()]) if planned else None
     added = 0
     for each in running(lake):
+        found = []
+        days = unrecorded_days(lake, each, day, _partitions(lake, table))
+        plans = lake.read(table, partitions=days, by_name=True) if days else None
         # A plan that an earlier version made knows no experiment.
-        if plan is not None and "experiment" in plan.columns:
-            added += record_exposures(lake, exposed_by_plan(plan, each, unit))
+        if plans is not None and "experiment" in plans.columns:
+            found.append(exposed_by_plan(plans, each, unit))
         if late := late_plan(lake, problem, each.experiment.name, day):
             report(f"{each.title}: {late}")
         log = _answers(lake, problem, each)
         if log is not None:
-            added += record_exposures(lake, exposed_by_api(log, each, unit))
+            found.append(exposed_by_api(log, each, unit))
+        # Together: the plan may have met a unit first, or the API.
+        added += record_exposures(lake, *found)
     return added
 
 

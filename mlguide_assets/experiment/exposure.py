@@ -5,6 +5,9 @@ must not change who is counted in the arm. A unit that was met in two arms has a
 see it.
 """
 
+from collections.abc import Collection
+from datetime import date, timedelta
+
 import ibis
 import pyarrow as pa
 
@@ -53,18 +56,34 @@ def exposures_schema(unit: pa.DataType) -> pa.Schema:
 _ONCE = ["unit_id", "experiment", "version", "arm"]
 
 
-def exposed_by_plan(plan: ibis.Table, started: Started, unit: str) -> ibis.Table:
-    """The units that a day's plan decides for by their arms, exposed from the start of the day on.
+def unrecorded_days(lake: Lake, started: Started, day: date, planned: Collection[str]) -> list[str]:
+    """The planned days of an experiment whose exposures may not be on record: a day, and those before it since the last
+    day on which a plan exposed somebody.
+
+    Args:
+        planned: days that have a plan, in ISO 8601.
+    """
+    recorded = exposures_of(lake, started)
+    last = (
+        recorded.filter(recorded.origin == PLAN).exposed_at.max().to_pyarrow().as_py() if recorded is not None else None
+    )
+    since = last.date() + timedelta(days=1) if last else started.start
+    first, key = min(since, day).isoformat(), day.isoformat()
+    return sorted(each for each in planned if first <= each <= key)
+
+
+def exposed_by_plan(plans: ibis.Table, started: Started, unit: str) -> ibis.Table:
+    """The units that the plans of days decide for by their arms, exposed from the start of the day on.
 
     A plan that was made when its day was over has decided nothing.
 
     Args:
-        plan: rows of one day's plan.
+        plans: rows of plans.
         unit: the column of the unit's id.
     """
-    start = plan.scoring_date.cast("timestamp")
-    plan = plan.filter(in_time(plan))
-    return _exposed(plan, started, unit, ibis.greatest(start, plan.planned_at), PLAN)
+    start = plans.scoring_date.cast("timestamp")
+    plans = plans.filter(in_time(plans))
+    return _exposed(plans, started, unit, ibis.greatest(start, plans.planned_at), PLAN)
 
 
 def exposed_by_api(log: ibis.Table, started: Started, unit: str) -> ibis.Table:
@@ -86,11 +105,18 @@ def exposed_by_api(log: ibis.Table, started: Started, unit: str) -> ibis.Table:
     return _exposed(answered, started, unit, answered.answered_at, API)
 
 
-def record_exposures(lake: Lake, found: ibis.Table) -> int:
+def record_exposures(lake: Lake, *met: ibis.Table) -> int:
     """Add those exposures that are the first of their unit and arm; how many there were.
 
     Two that record the same at once add it once.
+
+    Args:
+        met: exposures, of any origin.
     """
+    if not met:
+        return 0
+    id_type = met[0].unit_id.type()
+    found = ibis.union(*(each.cast({"unit_id": id_type}) for each in met))
     first = found.group_by(_ONCE).agg(
         model_version=found.model_version.argmin(found.exposed_at),
         origin=found.origin.argmin(found.exposed_at),

@@ -1,6 +1,6 @@
 """The days of an experiment in a home: it starts, assigns, exposes, is looked at, and ends; without one, nothing is."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
 from mlguide_assets.deploy.gate.recorded_criteria import recorded_criteria
+from mlguide_assets.deploy.log.landing import PREDICTION_LOG
+from mlguide_assets.deploy.log.log_table import log_schema
 from mlguide_assets.deploy.plan.policies import ASSIGNMENTS, assigned_schema, assigned_units
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
@@ -230,6 +232,45 @@ def test_broken_exposure_is_seen_on_the_first_day(home: Home) -> None:
     assert "of 1,600 units, 50.00% were planned" in found.faults[0]
     assert "1 unit was seen in more than one variant" in found.faults[1]
     assert running(lake)
+
+
+def test_exposures_of_a_day_whose_run_was_killed_after_its_plan_are_recorded_by_the_next(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, ramp="[{share: 1}]")
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    # Unit 2 is lost on the day whose run was killed, unit 4 is new after it.
+    met = [{1: "generic"}, {1: "generic", 2: "personal", 3: "generic"}, {1: "generic", 3: "generic"}, {4: "personal"}]
+    for day, arms in zip(days, met, strict=True):
+        lake.write_partition(SEND_PLAN, day.isoformat(), plan({**arms}, day))
+    added = [expose_day(lake, PROBLEM, day, report=pytest.fail) for day in (days[0], days[2], days[2], days[3])]
+    assert added == [1, 2, 0, 1]
+    rows = lake.read_arrow(EXPOSURES).to_pylist()
+    found = {row["unit_id"]: (row["arm"], row["exposed_at"].date()) for row in rows}
+    assert found == {
+        1: ("generic", days[0]),
+        2: ("personal", days[1]),
+        3: ("generic", days[1]),
+        4: ("personal", days[3]),
+    }
+
+
+def test_whichever_met_a_unit_first_counts_the_plan_or_the_api(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, ramp="[{share: 1}]")
+    # The API answered on a day that was not planned.
+    schema, at = log_schema(PROBLEM.decision), datetime.combine(DAY, time(9))
+    met = {"experiment": "fewer_losses", "experiment_version": 1, "arm": "personal", "model_version": "7"}
+    row = {"request_id": "r", "endpoint": "recommend", "variant": "champion", "answered_at": at, "user_id": 2}
+    lake.write_partition(
+        PREDICTION_LOG,
+        DAY.isoformat(),
+        pa.Table.from_pylist([dict.fromkeys(schema.names) | row | met], schema=schema),
+    )
+    later = DAY + timedelta(days=1)
+    lake.write_partition(SEND_PLAN, later.isoformat(), plan({2: "personal", 3: "personal"}, later))
+    assert expose_day(lake, PROBLEM, later, report=pytest.fail) == 2
+    found = {row["unit_id"]: (row["origin"], row["exposed_at"]) for row in lake.read_arrow(EXPOSURES).to_pylist()}
+    assert found == {2: ("api", at), 3: ("plan", datetime.combine(later, time()))}
 
 
 def test_an_experiment_that_the_problem_file_no_longer_fits_is_a_fault(home: Home) -> None:

@@ -11,7 +11,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.gate.held_challenger import held_challenger
-from mlguide_assets.deploy.gate.history import ABORTED, KEPT, canaries, record
+from mlguide_assets.deploy.gate.history import ABORTED, KEPT, canaries, decisions, record
 from mlguide_assets.deploy.routing import published_canary
 from mlguide_assets.english import percent
 from mlguide_assets.errors import InputError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from mlguide_assets.deploy.gate.criteria import Criterion
     from mlguide_assets.experiment.actions import Tables
-    from mlguide_assets.experiment.canary.evaluation import Evaluation, Finding
+    from mlguide_assets.experiment.canary.evaluation import Evaluation
 
 
 _LOCK = ".canary.lock"
@@ -147,7 +147,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         # What an earlier look put on record, and was interrupted before servers knew: they would go on as before.
         publish_canary(home, problem, progress.route)
         if not progress.share:
-            return _end(home, lake, problem, row, progress, None, run_id)
+            return _end(home, lake, problem, row, progress, run_id)
     if lost := _lost_feature(home, lake, problem, version):
         reason = f"It needs the feature {lost!r}, which the problem no longer has, so it can score nothing."
         _decide(home, lake, problem, _Ending(row, KEPT, reason, run_id))
@@ -181,7 +181,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
     progress = add_step(lake, found, version=version, champion=champion, day=until.date(), run_id=run_id)
     publish_canary(home, problem, progress.route)
     if not found.share:
-        return _end(home, lake, problem, row, progress, found, run_id)
+        return _end(home, lake, problem, row, progress, run_id)
     return Look(progress, found.reason, late)
 
 
@@ -246,12 +246,17 @@ def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[s
 
 
 def _note_end(lake: Lake, run_id: str) -> None:
-    """Put on record that a canary ended with the decision on another version, or with the problem file's."""
+    """Put on record that a canary ended: by a person whose stop was interrupted, or with the decision on another
+    version, or with the problem file's."""
     last = last_canary(lake)
     if last is not None and last.share:
         from mlguide_assets.experiment.canary.evaluation import Evaluation
 
-        ended = Evaluation("give_up", last.step, 0.0, "Another decision ended it: see promotion_decisions.", ())
+        of_version = [row for row in decisions(lake) if row["version"] == last.version]
+        if of_version and of_version[-1]["verdict"] == ABORTED:
+            ended = Evaluation("stop", last.step, 0.0, " ".join(of_version[-1]["reasons"]), ())
+        else:
+            ended = Evaluation("give_up", last.step, 0.0, "Another decision ended it: see promotion_decisions.", ())
         add_step(lake, ended, version=last.version, champion=last.champion, day=last.looked, run_id=run_id)
 
 
@@ -283,24 +288,15 @@ def _has_bundle(home: Home, lake: Lake, problem: Problem, version: str) -> bool:
     return pointed_version(bundles, CHALLENGER) == version
 
 
-def _end(
-    home: Home,
-    lake: Lake,
-    problem: Problem,
-    row: dict[str, Any],
-    progress: Progress,
-    found: "Evaluation | None",
-    run_id: str,
-) -> Look:
+def _end(home: Home, lake: Lake, problem: Problem, row: dict[str, Any], progress: Progress, run_id: str) -> Look:
     """Take the version out of the ramp: into production, or away from it.
 
-    Args:
-        found: None where an earlier look ended it, and was interrupted.
+    By what is on record alone: an earlier look may have ended it, and been interrupted.
     """
     from mlguide_assets.deploy.gate.promotion import decide_again, install_challenger, install_promoted
     from mlguide_assets.deploy.gate.recorded_criteria import record_criterion
 
-    criterion = _criterion(found.worst if found else None, progress)
+    criterion = _criterion(progress)
     if progress.action in ("abort", "stop"):
         _decide(home, lake, problem, _Ending(row, ABORTED, progress.reason, run_id, criterion))
     else:
@@ -311,14 +307,13 @@ def _end(
     return Look(progress, progress.reason)
 
 
-def _criterion(worst: "Finding | None", progress: Progress) -> "Criterion":
+def _criterion(progress: Progress) -> "Criterion":
     from mlguide_assets.deploy.gate.criteria import CANARY_CRITERION, Criterion
 
-    passed, nothing = progress.action == "promote", (None, None, None, None)
-    value, low, high, accepted = (
-        (worst.ratio.value, worst.ratio.low, worst.ratio.high, 1 + worst.margin) if worst else nothing
-    )
-    return Criterion(CANARY_CRITERION, value, low, high, accepted, passed, progress.reason)
+    found = progress.deciding
+    value, low, high = (found[f"ratio_{name}"] if found else None for name in ("value", "low", "high"))
+    accepted = 1 + found["margin"] if found else None
+    return Criterion(CANARY_CRITERION, value, low, high, accepted, progress.action == "promote", progress.reason)
 
 
 def _decide(home: Home, lake: Lake, problem: Problem, ending: _Ending) -> None:

@@ -91,7 +91,7 @@ class Evaluation:
     Attributes:
         step: of the ramp, from 0, after this look.
         share: of the units, after this look; 0 where the canary has ended.
-        worst: the finding that decided, else the first guardrail's.
+        findings: guardrails first.
     """
 
     action: Action
@@ -99,7 +99,6 @@ class Evaluation:
     share: float
     reason: str
     findings: tuple[Finding, ...]
-    worst: Finding | None = None
 
 
 def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days: int) -> Evaluation:
@@ -115,18 +114,18 @@ def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, da
     share, last = canary.ramp[step], len(canary.ramp) - 1
     had = counts.get("outcome", ())
 
-    def found(action: Action, reason: str, worst: Finding | None = None, to: int = step) -> Evaluation:
+    def found(action: Action, reason: str, to: int = step) -> Evaluation:
         left = 0.0 if action in ("abort", "promote", "give_up") else canary.ramp[to]
-        return Evaluation(action, to, left, reason, findings, worst or guardrails[0])
+        return Evaluation(action, to, left, reason, findings)
 
     if harm := next((each for each in guardrails if each.is_beyond), None):
-        return found("abort", f"It is significantly harmful: {_begun(harm.sentence)}.", harm)
+        return found("abort", f"It is significantly harmful: {_begun(harm.sentence)}.")
     if days >= canary.give_up_after:
         return found(
             "give_up", f"There was no decision within canary.give_up_after = {counted(canary.give_up_after, 'day')}."
         )
     if bad := next((each for each in signals if each.is_beyond), None):
-        return found("pause", f"The ramp pauses at {percent(share)}: {_begun(bad.sentence)}.", bad)
+        return found("pause", f"The ramp pauses at {percent(share)}: {_begun(bad.sentence)}.")
     if days_in_step < canary.days_per_step:
         return found(
             "hold",
@@ -142,7 +141,7 @@ def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, da
     if step == last:
         steps_left = (canary.give_up_after - days) / days_in_step
         if doubtful := next((each for each in guardrails if _in_doubt(each, counts, canary, steps_left)), None):
-            return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.", doubtful)
+            return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.")
         return found(
             "promote", f"It went live up to {percent(share)} of the units, and no guardrail is significantly worse."
         )

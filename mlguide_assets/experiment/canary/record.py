@@ -5,6 +5,7 @@ pays for a file that is not there.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,8 @@ COLUMNS = {
     "version": "The version that goes live step by step.",
     "champion": "The version that it is held against.",
     "experiment": "What the plan and the prediction log call it.",
-    "action": "start, hold, pause (by a signal), advance, abort (significantly harmful), promote, or give_up.",
+    "action": "start, hold, pause (by a signal), advance, abort (significantly harmful), promote, give_up, or stop (by "
+    "a person).",
     "step": "Of the ramp, from 0.",
     "share": "Of the units that see it from then on; 0 where it has ended.",
     "reason": "Why, in words.",
@@ -70,6 +72,7 @@ class Progress:
         step, share: as of the last look; the share is 0 once it has ended.
         begun, step_begun, looked: days of the data: its first, its step's first, and the last look's.
         spans: since when (UTC, by the wall's clock) which share of the units has seen it.
+        findings: of the last look, as `Finding.to_json` gives them, guardrails first.
     """
 
     version: str
@@ -82,6 +85,13 @@ class Progress:
     step_begun: date
     looked: date
     spans: tuple[tuple[datetime, float], ...]
+    findings: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def deciding(self) -> Mapping[str, Any] | None:
+        """The guardrail that is beyond what is accepted, else the first; None where the last look counted nothing."""
+        beyond = (each for each in self.findings if each["role"] == "guardrail" and each["beyond"])
+        return next(beyond, None) or next(iter(self.findings), None)
 
     @property
     def experiment(self) -> str:
@@ -172,4 +182,5 @@ def _progress(rows: list[dict[str, Any]]) -> Progress | None:
         step_begun=date.fromisoformat(at_step["day"]),
         looked=date.fromisoformat(last["day"]),
         spans=spans,
+        findings=tuple(json.loads(last["evidence"])),
     )

@@ -330,7 +330,11 @@ def test_what_a_crash_left_undone_the_next_look_does(
     assert world.house.record()[-1]["verdict"] == "canary"
     assert read_routes(world.house.bundles) == ()
     world.look()
-    assert world.house.record()[-1]["verdict"] == "aborted"
+    last = world.house.record()[-1]
+    assert last["verdict"] == "aborted"
+    # As without a crash, with the numbers that decided.
+    (kept,), (expected,) = (json.loads(row["criteria"]) for row in (last, harm.after.house.record()[-1]))
+    assert kept == expected
 
 
 def test_without_a_canary_nothing_is_written(tmp_path: Path) -> None:
@@ -378,7 +382,8 @@ def test_what_a_crash_leaves_of_a_stop_the_next_look_does(
     harmless.look()
     last = harmless.house.record()[-1]
     assert (last["verdict"], last["decided_by"], last["reasons"]) == ("aborted", "person:me", ["Now."])
-    assert (read_routes(harmless.house.bundles), harmless.actions()) == ((), ["start", "give_up"])
+    assert (read_routes(harmless.house.bundles), harmless.actions()) == ((), ["start", "stop"])
+    assert canary_steps(harmless.lake)[-1]["reason"] == "Now."
     assert canary_alert(harmless.lake) is None
 
 

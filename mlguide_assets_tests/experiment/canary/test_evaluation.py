@@ -51,8 +51,7 @@ def test_harm_of_each_guardrail_aborts_whatever_the_day(metric: str) -> None:
     harmful: dict[Any, list[Stage]] = {**ENOUGH, metric: [Stage(990, 40, 0.01)]}
     found = look(harmful, days_in_step=0, days=0)
     assert (found.action, found.share) == ("abort", 0.0)
-    assert found.worst is not None
-    assert (found.worst.metric, found.worst.is_beyond) == (metric, True)
+    assert [each.metric for each in found.findings if each.is_beyond] == [metric]
     assert "times the champion's" in found.reason
 
 
@@ -160,8 +159,8 @@ def test_rare_errors_neither_keep_harmless_versions_nor_hide_harm() -> None:
 
 def test_where_only_its_own_units_fail_the_least_ratio_is_said() -> None:
     found = look({**ENOUGH, "errors": [Stage(0, 12, 0.01)]})
-    assert found.worst is not None
-    least = f"{found.worst.ratio.low:.2f}"
+    (worst,) = (each for each in found.findings if each.is_beyond)
+    least = f"{worst.ratio.low:.2f}"
     assert found.reason == (
         "It is significantly harmful: the rate of units that it failed to answer is at least "
         f"{least} times the champion's, which has none (from 12 and 0; accepted: 1.5)."
