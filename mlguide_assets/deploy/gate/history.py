@@ -25,6 +25,8 @@ UNDECIDED = (WAITING, CANARY)
 """Verdicts after which more is decided on the same version, without it being trained again."""
 
 GATE = "gate"
+PERSON = "person:"
+"""How it is said who decided; of a person, the name follows."""
 
 _SCHEMA = pa.schema(
     [
@@ -171,6 +173,18 @@ def champion_before(lake: Lake, version: str) -> str | None:
 def training_times(lake: Lake) -> dict[str, str]:
     """When each version that was decided on was trained."""
     return {row["version"]: row["trained_at"] for row in decisions(lake)}
+
+
+def verdicts_of_registry(lake: Lake) -> dict[str, tuple[str, list[str]]]:
+    """What the registry says of each version: the last verdict that gate or canary came to, and its reasons.
+
+    A person who promotes a version, or goes back to it, leaves it as it was.
+    """
+    return {
+        row["version"]: (row["verdict"], row["reasons"])
+        for row in decisions(lake)
+        if row["verdict"] != ROLLED_BACK and not (row["verdict"] == PROMOTED and row["decided_by"].startswith(PERSON))
+    }
 
 
 def withdrawal(lake: Lake, version: str) -> str | None:

@@ -13,6 +13,7 @@ from mlguide_assets.deploy.bundle import Bundle, champions, load_bundle, pointed
 from mlguide_assets.deploy.gate.champion_change import change_champion
 from mlguide_assets.deploy.gate.decision_lock import decision_lock
 from mlguide_assets.deploy.gate.history import (
+    PERSON,
     PROMOTED,
     ROLLED_BACK,
     champion_before,
@@ -151,9 +152,9 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
 def person() -> str:
     """Who decides: the name of the operating system's user."""
     try:
-        return f"person:{getpass.getuser()}"
+        return f"{PERSON}{getpass.getuser()}"
     except (KeyError, OSError):
-        return "person:unknown"
+        return f"{PERSON}unknown"
 
 
 def _required(reason: str, what: str) -> str:

@@ -34,6 +34,7 @@ from mlguide_assets.deploy.gate.history import (
     record,
     rightful_challenger,
     rightful_champion,
+    verdicts_of_registry,
 )
 from mlguide_assets.deploy.gate.holdout_record import keep_test_predictions
 from mlguide_assets.deploy.gate.recorded_criteria import recorded_criteria
@@ -164,12 +165,13 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     """Make the version that the record calls champion the one in production, and return it.
 
     The pointer moves last: while it is not where the record says, the next run does all of this again. A rollback does
-    not wait for the registry.
+    not wait for the registry, which then gets the verdicts that a killed run did not write there.
     """
     bundles, registry = home.bundles(problem.key), registry_of(home, problem)
     with decision_lock(home, problem):
         rightful = rightful_champion(lake)
         if rightful is None:
+            registry.record_verdicts(verdicts_of_registry(lake))
             return champion(bundles)
         version = str(rightful["version"])
         if pointed_version(bundles) != version:
@@ -186,6 +188,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
                 registry.record_champion(version)
             change_champion(lake, bundles, version)
         registry.record_champion(version)
+        registry.record_verdicts(verdicts_of_registry(lake))
         return champion(bundles)
 
 

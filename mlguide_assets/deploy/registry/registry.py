@@ -212,9 +212,21 @@ class Registry:
     @_in_one_sentence
     def record_verdict(self, version: str, verdict: str, reasons: Sequence[str]) -> None:
         """Write the gate's answer on the version."""
-        self.client.set_model_version_tag(self.model, version, "verdict", verdict)
-        # MLflow shows it as Markdown.
+        # MLflow shows it as Markdown. The tag comes last: by it `record_verdicts` knows that both are written.
         self.client.update_model_version(self.model, version, description=listed(reasons))
+        self.client.set_model_version_tag(self.model, version, "verdict", verdict)
+
+    @_in_one_sentence
+    def record_verdicts(self, decided: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+        """Write on those versions that are still there what was decided on each, where it is not written yet.
+
+        Args:
+            decided: by version, the verdict and its reasons.
+        """
+        for found in self.client.search_model_versions(f"name = '{self.model}'"):
+            version = str(found.version)
+            if version in decided and found.tags.get("verdict") != decided[version][0]:
+                self.record_verdict(version, *decided[version])
 
     @_in_one_sentence
     def record_champion(self, version: str) -> None:

@@ -26,6 +26,8 @@ from mlguide_assets.deploy.gate.holdout_record import TEST_PREDICTIONS, kept_pre
 from mlguide_assets.deploy.gate.override import promote, rollback
 from mlguide_assets.deploy.gate.promotion import decide_again
 from mlguide_assets.deploy.gate.recorded_criteria import record_criterion
+from mlguide_assets.deploy.registry.registration import registry_of
+from mlguide_assets.deploy.registry.registry import Registry
 from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import end, record_models
@@ -226,6 +228,22 @@ def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_
     # The crash: no install. The next run brings a candidate that is refused.
     house.gate("c", NOISE)
     assert house.install() == house.alias() == "2"
+
+
+def test_the_registry_gets_the_verdict_of_a_gate_that_was_killed_once_it_was_on_record(
+    empty: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Registry, "record_verdict", _crash)
+        with pytest.raises(KeyboardInterrupt):
+            empty.gate("a", NOISE)
+    assert empty.install() is None
+    stored = registry_of(empty.home, PROBLEM).client.get_model_version(PROBLEM.key, "1")
+    assert (stored.tags["verdict"], bool(stored.description)) == ("refused", True)
+
+
+def _crash(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("moved", [True, False])

@@ -24,6 +24,7 @@ from mlguide_assets.deploy.gate.override import promote, rollback
 from mlguide_assets.deploy.plan.figures import check_plan, plan_figures
 from mlguide_assets.deploy.plan.planning import plan_day
 from mlguide_assets.deploy.plan.policies import assigned_units
+from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import tables_of_actions
@@ -406,6 +407,10 @@ def test_a_version_whose_end_was_killed_leaves_the_shadow_with_the_next_run(
     assert finish_installation(world.home, world.lake, world.problem) is None
     assert pointed_version(world.house.bundles, CHALLENGER) is None
     assert [row["verdict"] for row in world.house.record()].count("aborted") == 1
+    # What the registry shows follows with the next training, which installs.
+    world.house.install()
+    stored = registry_of(world.home, world.problem).client.get_model_version(world.problem.key, "2")
+    assert (stored.tags["verdict"], "significantly harmful" in stored.description) == ("aborted", True)
 
 
 def test_an_abort_opens_an_alert_until_another_version_goes_live(harm: Harm, tmp_path: Path) -> None:
