@@ -13,7 +13,7 @@ from mlguide_assets.english import agreeing, counted, percent
 from mlguide_assets.experiment.arm_effects import primary_effects
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
-from mlguide_assets.experiment.publishing import publish_routes
+from mlguide_assets.experiment.publishing import ended_on_servers, publish_routes
 from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.experiment.started import Started, Unreadable
 from mlguide_assets.experiment.starting import last_planned
@@ -109,10 +109,13 @@ def _left_out(lost: int) -> str:
 
 
 def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
-    """Stop an experiment by hand."""
+    """Stop an experiment by hand; one that has ended and that servers still follow, since a stop was killed, too."""
     problem, lake = _place(home)
     home.ensure_writable()
-    ended = end(lake, name, event="stopped", reason=reason, who=person())
+    if name in ended_on_servers(home, problem, running(lake)):
+        ended = next(each for each in reversed(recorded(lake)) if each.key[0] == name)
+    else:
+        ended = end(lake, name, event="stopped", reason=reason, who=person())
     # Servers follow at once; the days that are planned already stand.
     publish_routes(home, problem, running(lake), last_planned(lake, problem) or date.min)
     if isinstance(ended, Started) and ended.kept_models:

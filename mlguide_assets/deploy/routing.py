@@ -165,6 +165,11 @@ def published_canary(bundles: Path) -> Route | None:
     return next((route for route in _readable(read(bundles / ROUTING)) if route.is_canary), None)
 
 
+def published_experiments(bundles: Path) -> set[str]:
+    """The names of the experiments that servers follow; none where the file is damaged."""
+    return {route.experiment for route in without_canary(_readable(read(bundles / ROUTING)))}
+
+
 def without_canary(routes: Sequence[Route]) -> Sequence[Route]:
     """The routes of experiments alone."""
     return [route for route in routes if not route.is_canary]

@@ -135,7 +135,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     from mlguide_assets.experiment.ledger import results, running
     from mlguide_assets.experiment.looks import take_looks
     from mlguide_assets.experiment.picture import looks_picture
-    from mlguide_assets.experiment.publishing import publish_routes
+    from mlguide_assets.experiment.publishing import ended_on_servers, publish_routes
     from mlguide_assets.prepare.clock import data_clock
 
     before = {each.key: each for each in running(lake)}
@@ -150,7 +150,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     looked_at = [before[row["experiment"], row["version"]] for row in added]
     drawn = {f"experiment-{each.experiment.name}": looks_picture(each, results(lake, each)) for each in looked_at}
     now = running(lake)
-    if len(now) < len(before):
+    if len(now) < len(before) or ended_on_servers(home, problem, now):
         if any(each.kept_models for each in before.values() if each.key not in {one.key for one in now}):
             # The place of the challenger is free for a version that waits.
             install_challenger(home, lake, problem)

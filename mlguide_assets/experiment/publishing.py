@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.routing import ROUTING, Route, change_routes, without_canary
+from mlguide_assets.deploy.routing import ROUTING, Route, change_routes, published_experiments, without_canary
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.hosts.shared_files import mark
@@ -32,6 +32,11 @@ def publish_routes(home: Home, problem: Problem, running: Iterable["Started"], d
 
     routes = [route_of(each.experiment, each.share_on(day), each.kept_models) for each in present]
     change_routes(bundles, lambda published: [*routes, *(route for route in published if route.is_canary)])
+
+
+def ended_on_servers(home: Home, problem: Problem, running: Iterable["Started"]) -> set[str]:
+    """The names of the experiments that servers follow and that have ended: a kill came before they were told."""
+    return published_experiments(home.bundles(problem.key)) - {each.experiment.name for each in running}
 
 
 def publish_canary(home: Home, problem: Problem, canary: Route | None) -> None:

@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.deploy.plan.policies import PER_POLICY
-from mlguide_assets.experiment.day import assign_day, expose_day
+from mlguide_assets.deploy.routing import published_experiments
+from mlguide_assets.experiment.actions import tables_of_actions
+from mlguide_assets.experiment.day import assign_day, expose_day, look_day
+from mlguide_assets.experiment.ledger import end
 from mlguide_assets.experiment.looks import take_looks
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake.lake import Lake
@@ -125,6 +128,22 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     (listed,) = answer(home, "list")
     assert listed == stopped
     assert "No experiment runs" in run(home, "status").stdout
+
+
+@pytest.mark.parametrize("by", ["stop", "look"])
+def test_servers_get_an_end_that_was_killed_once_it_was_on_record(home: Home, by: str) -> None:
+    lake, bundles = Lake(home.lake(PROBLEM.key)), home.bundles(PROBLEM.key)
+    answer(home, "start", str(FILE))
+    assign_day(home, lake, PROBLEM, DAY, report=print)
+    end(lake, "fewer_losses", event="stopped", reason="harm", who="me")
+    assert published_experiments(bundles) == {"fewer_losses"}
+    if by == "stop":
+        stopped = answer(home, "stop", "fewer_losses", "--reason", "again")
+        assert (stopped["state"], stopped["reason"]) == ("stopped", "harm")
+    else:
+        look_day(home, lake, PROBLEM, tables=tables_of_actions(lake, PROBLEM), run_id="run")
+    assert published_experiments(bundles) == set()
+    assert "does not run: it was stopped" in run(home, "stop", "fewer_losses", "--reason", "why").stderr
 
 
 def test_a_mistake_ends_with_one_sentence_code_2_and_nothing_changed(home: Home) -> None:
