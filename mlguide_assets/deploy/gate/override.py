@@ -47,12 +47,19 @@ def rollback(
             no longer has, or another is to be left.
     """
     bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
+    seen = _left(lake, bundles, to)
     with decision_lock(home, problem):
         current = pointed_version(bundles) if leaving else _left(lake, bundles, to)
         if current is None:
             raise InputError("There is no champion to roll back: nothing was ever promoted here.")
         if leaving not in (None, current):
             raise InputError(f"Version {current} became champion meanwhile, so version {leaving} needs no rollback.")
+        if leaving is None and to is None and seen not in (None, current):
+            # Another decision was under way: the champion before the new one may be the one that was to be left.
+            raise InputError(
+                f"Version {current} became champion meanwhile, in place of version {seen}, so nothing was changed: if "
+                f"it is to be left, too, run this again, or name the version to go back to with --to."
+            )
         earlier = load_bundle(bundles, _target(lake, current, to, champions(bundles)))
         refuse_unscorable(earlier.folder, earlier.version, lake, problem)
         record(

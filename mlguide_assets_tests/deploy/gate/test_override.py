@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from mlguide_assets.console.decide import show_history
 from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
 from mlguide_assets.deploy.gate import override, promotion
+from mlguide_assets.deploy.gate.decision_lock import decision_lock
 from mlguide_assets.deploy.gate.history import champion_before, decisions, record, withdrawal
 from mlguide_assets.deploy.gate.override import promote, rollback
 from mlguide_assets.deploy.routing import Arm, Route, read_routes, write_routes
@@ -295,6 +298,29 @@ def test_two_rollbacks_at_once_are_two_rows_and_one_champion(house: House) -> No
     assert said[0] == ""
     assert "Version 1 is champion already" in said[1]
     assert [row["verdict"] for row in decisions(house.lake)].count("rolled_back") == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "current"),
+    [
+        (lambda house: (house.gate("d", GOOD), house.install()), "4"),
+        (lambda house: rollback(house.home, PROBLEM, to=None, reason="x"), "1"),
+    ],
+)
+def test_a_rollback_that_waited_while_another_became_champion_does_not_leave_that_one(
+    house: House, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[House], object], current: str
+) -> None:
+    """Version 2 was to be left: the champion before a newer one would be it, and before version 1 there is none."""
+
+    def lock_after_another(home: Home, problem: Problem) -> AbstractContextManager[object]:
+        monkeypatch.setattr(override, "decision_lock", decision_lock)
+        meanwhile(house)
+        return decision_lock(home, problem)
+
+    monkeypatch.setattr(override, "decision_lock", lock_after_another)
+    with pytest.raises(InputError, match=f"^Version {current} became champion meanwhile, in place of version 2"):
+        rollback(house.home, PROBLEM, to=None, reason="y")
+    assert pointed_version(house.bundles) == house.install() == current
 
 
 def test_the_registry_follows_in_a_process_of_its_own(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
