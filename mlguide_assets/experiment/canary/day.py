@@ -99,14 +99,20 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
     Where servers follow a canary that is not on record any more, that is what ends.
 
     Raises:
-        InputError: no reason, or no version goes live.
+        InputError: no reason, no version goes live, or another does than when this was called.
     """
     if not (why := reason.strip()):
         raise InputError("Stopping a canary needs a reason for those who come later: --reason 'why'.")
+    seen = next((row["version"] for row in canaries(lake)), None)
     with locked_on_all_hosts(lake.root / _LOCK, f"canary of {problem.key}"):
         if not (waiting := canaries(lake)):
             return _stop_published(home, lake, problem)
         row = waiting[0]
+        if seen not in (None, row["version"]):
+            raise InputError(
+                f"The canary of version {seen} has ended meanwhile, and version {row['version']} is next to go live, "
+                f"so nothing was changed: if it is to be stopped, too, run this again."
+            )
         progress = progress_of(lake, row["version"])
         # First of all who decided and why: what a crash leaves undone after it, the next look does.
         _put_on_record(home, lake, problem, _Ending(row, ABORTED, why, by=by))

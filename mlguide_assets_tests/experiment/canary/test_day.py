@@ -28,6 +28,7 @@ from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import tables_of_actions
+from mlguide_assets.experiment.canary import day as canary_day
 from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.canary.day import Look, look_at_canary, stop_canary
 from mlguide_assets.experiment.canary.evaluation import Action, Evaluation
@@ -36,6 +37,7 @@ from mlguide_assets.experiment.day import assign_day
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.prepare.hosts.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.rollback import finish_installation
 from mlguide_assets.settings import Home
@@ -369,6 +371,24 @@ def test_a_version_that_only_waits_can_be_stopped(harmless: World) -> None:
     stop_canary(harmless.home, harmless.lake, harmless.problem, reason="Not this one.", by="person:me")
     assert harmless.house.record()[-1]["verdict"] == "aborted"
     assert harmless.live().progress is None
+
+
+def test_a_stop_that_waited_while_the_canary_ended_does_not_stop_the_next_one(
+    harmless: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = harmless
+    world.live()
+    world.house.decide("c", "canary")
+
+    def lock_after_its_end(*place: Any) -> Any:
+        monkeypatch.setattr(canary_day, "locked_on_all_hosts", locked_on_all_hosts)
+        stop_canary(world.home, world.lake, world.problem, reason="Harm.", by="person:you")
+        return locked_on_all_hosts(*place)
+
+    monkeypatch.setattr(canary_day, "locked_on_all_hosts", lock_after_its_end)
+    with pytest.raises(InputError, match="The canary of version 2 has ended meanwhile, and version 3 is next"):
+        stop_canary(world.home, world.lake, world.problem, reason="Harm.", by="person:me")
+    assert [row["version"] for row in canaries(world.lake)] == ["3"]
 
 
 @pytest.mark.parametrize("step", ["publish_canary", "add_step"])
