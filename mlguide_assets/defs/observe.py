@@ -290,7 +290,7 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerts.alerting import book_of, raise_or_resolve
-    from mlguide_assets.observe.alerts.failed_runs import failed_run_alert
+    from mlguide_assets.observe.alerts.failed_runs import failed_run_alert, failing_since
 
     run, now = context.dagster_run, datetime.now(UTC)
     if not is_watched_here(run, workspace.home):
@@ -298,8 +298,10 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     work = work_of(context.instance, run, other_problem(run))
     if is_done_since(context.instance, run, work, workspace.home):
         return
-    alert = failed_run_alert(work, run.run_id, why_it_failed(context, workspace.source), now)
-    raise_or_resolve(book_of(workspace.home, workspace.problem), alert.key, alert, now)
+    book = book_of(workspace.home, workspace.problem)
+    why, since = why_it_failed(context, workspace.source), failing_since(work, book, now)
+    alert = failed_run_alert(work, run.run_id, why, since)
+    raise_or_resolve(book, alert.key, alert, now)
 
 
 @dg.run_status_sensor(

@@ -19,6 +19,8 @@ from mlguide_assets.defs import new_data, observe, retrain, timetable, workspace
 from mlguide_assets.defs.run_requests import REASON
 from mlguide_assets.defs.tags import PROBLEM_TAG
 from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
 from mlguide_assets.retrain.ticks import AFTER_TRAINING, RUN, Tick, ticks_of
 from mlguide_assets_tests.defs.house import REACHED, House
@@ -225,6 +227,20 @@ def test_a_failed_run_of_any_code_location_is_reported_until_the_job_works_again
         house.run(job, fails=fails)
         house.look_at_runs(*sensors)
         assert house.incidents == open_
+
+
+def test_what_fails_again_and_again_is_said_to_fail_since_the_first_time_with_the_newest_cause(house: House) -> None:
+    sensors = (observe.alert_on_failure, observe.resolve_after_success)
+    house.look_at_runs(*sensors)
+    said = []
+    for fails in (InputError("One."), InputError("Two."), False, InputError("Three.")):
+        run = house.run("refresh_job", fails=fails).dagster_run.run_id
+        house.look_at_runs(*sensors)
+        said += [(each.alert.since, each.alert.happened) for each in book_of(house.home, PROBLEM).incidents()]
+        assert not fails or run in said[-1][1]
+    (first, one), (second, two), (third, _) = said
+    assert first == second < third
+    assert (one[-4:], two[-4:]) == ("One.", "Two.")
 
 
 @pytest.mark.parametrize("looked", [(0, 1), (1, 0)], ids=["failures first", "successes first"])

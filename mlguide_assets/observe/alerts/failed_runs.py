@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.book import AlertBook
 
 BY_HAND = "__ASSET_JOB"
 """What Dagster calls every run of assets that a person chose, and every run of a backfill."""
@@ -95,8 +96,17 @@ class Work:
         return (self.first,) if self.first == self.last else (self.first, "to", self.last)
 
 
-def failed_run_alert(work: Work, run_id: str, error: str, now: datetime) -> Alert:
-    """A run failed; further failures of the same work are one incident until it is done."""
+def failing_since(work: Work, book: AlertBook, now: datetime) -> datetime:
+    """Since when work that fails now has not been done: since the first failure of the incident that is open."""
+    return next((each.alert.since for each in book.incidents() if each.key == work.key), now)
+
+
+def failed_run_alert(work: Work, run_id: str, error: str, since: datetime) -> Alert:
+    """A run failed; further failures of the same work are one incident until it is done.
+
+    Args:
+        since: see `failing_since`.
+    """
     again = "materialise the same again" if work.job == BY_HAND else "run the job again"
     return Alert(
         key=work.key,
@@ -104,7 +114,7 @@ def failed_run_alert(work: Work, run_id: str, error: str, now: datetime) -> Aler
         level="act",
         title=f"{work.title} failed",
         happened=f"Run {run_id} failed: {error}",
-        since=now,
+        since=since,
         severity="What depends on it is as old as its last success.",
         next_step=f"Open the run {run_id} in the Dagster UI ('mlguide ui'), fix the cause, and {again}"
         f"{' for the same day' if work.first else ''}.",
