@@ -24,10 +24,20 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
 }
 
 
+_ON_FAILURE = {
+    "block": "the run ends, and what was read before stays (action: block)",
+    "quarantine": "the rows are set aside, in quarantined_rows (action: quarantine)",
+    "warn": "the rows stay, and it is said (action: warn)",
+}
+
+
 def _prose(rule: "Rule") -> str:
-    """What a rule asks for, as its class says, without indentation, which the UI would show as code; and its action."""
+    """What a rule asks for, as its class says, without indentation, which the UI would show as code; and its action.
+
+    In words: of what our code blocks, Dagster says that the check is non-blocking.
+    """
     asked = (getdoc(type(rule)) or "").partition("\n\nAttributes:")[0]
-    return f"{asked} On failure: {rule.action}."
+    return f"{asked} On failure {_ON_FAILURE[rule.action]}."
 
 
 @dg.multi_asset(

@@ -64,6 +64,10 @@ def test_what_is_said_of_a_check_is_prose_for_the_ui(definitions: dg.Definitions
     graph = definitions.resolve_asset_graph()
     said = {str(key): graph.get_check_spec(key).description for key in graph.asset_check_keys}
     assert [key for key, text in said.items() if not text or "\n    " in text] == [], "it is shown as code"
+    # Dagster says that each is non-blocking, since not the check but our own step ends the run.
+    blocking = [text for text in said.values() if text and "action: block" in text]
+    assert blocking
+    assert all("On failure the run ends, and what was read before stays" in text for text in blocking)
 
 
 def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Definitions) -> None:
