@@ -3,7 +3,7 @@
 Alerts of one key are one incident. It is reported when it opens, when it gets worse, once a day until it is
 acknowledged, and when it is resolved. Whatever the webhook does, the log has it, and what was not delivered is
 sent again with the next alert of that key or `AlertBook.retry_undelivered`, after a pause that doubles each time. What
-a receiver refused permanently (4xx but 408 and 429) is not sent again, unless the webhook's address changes.
+a receiver refused permanently (4xx but 408 and 429, 301, 308) is not sent again, unless the webhook's address changes.
 
 The body of every POST is
 `{"id", "event": "opened" | "worse" | "reminder" | "resolved", "at", "opened_at", "text", "alert": Alert.to_json(),

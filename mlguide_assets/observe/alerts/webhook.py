@@ -25,6 +25,9 @@ _PAUSE = 0.1
 _PASSING = (408, 429)
 """Refusals (4xx) that are temporary."""
 
+_MOVED = (301, 308)
+"""Redirects that are permanent. Others may be of a proxy while the receiver is away."""
+
 
 @dataclass(frozen=True)
 class Posted:
@@ -113,7 +116,7 @@ def _attempt(url: str, body: bytes, seconds: float) -> _Answer:
         with error:
             if 300 <= error.code < 400:
                 why = f"it answered {error.code}, and redirects are not followed"
-                return _Answer(False, why, final=True, refused=True)
+                return _Answer(False, why, final=True, refused=error.code in _MOVED)
             refused = error.code < 500 and error.code not in _PASSING
             return _Answer(False, f"it answered {error.code}", final=refused, refused=refused)
     except urllib.error.URLError as error:

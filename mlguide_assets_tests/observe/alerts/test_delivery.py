@@ -176,6 +176,17 @@ def test_redirects_are_refused(location: str, status: int) -> None:
     assert hook.events == ["opened"]
 
 
+@pytest.mark.parametrize(("status", "again"), [(302, True), (303, True), (307, True), (301, False), (308, False)])
+def test_what_was_redirected_for_the_moment_is_sent_again(tmp_path: Path, status: int, again: bool) -> None:
+    book = AlertBook(tmp_path)
+    with receiver(status, location="/elsewhere") as hook:
+        assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "undelivered"
+        problem = book.incidents()[0].delivery_problem
+        assert ("permanently" in str(problem)) is not again
+        sent = book.retry_undelivered(now=NOW + timedelta(minutes=2), webhook=hook.url)
+        assert [each.status for each in sent] == ["delivered"] * again
+
+
 @pytest.mark.parametrize(
     "url",
     [
