@@ -7,9 +7,10 @@ one tick.
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,10 @@ ROLL_BACK: Decision = "roll_back"
 FAILED = "failed"
 AFTER_TRAINING = "A training is under way; this is decided when it has ended."
 """The reason of a tick of a schedule that comes while a model is trained: a schedule does not look again by itself."""
+
+PAUSE = timedelta(minutes=10)
+"""After a training that evidence asked for has failed, doubled with every further failure up to a day: its cause, such
+as a kill or a full disk, may be gone, and evidence lasts."""
 
 _A_MOMENT = timedelta(minutes=1)
 _A_DAY = timedelta(days=1)
@@ -97,7 +102,8 @@ class TickLog:
             return self._add(log, tick, data_until, now or datetime.now(UTC))
 
     def request_run(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> tuple[str, Tick]:
-        """Add a tick that may request a run, unless another trigger has just requested one: then it waits.
+        """Add a tick that may request a run, unless another trigger has just requested one, or a run that this one
+        requested has just failed: then it waits.
 
         Triggers look at the same time, and a requested run is seen only once the daemon has made it.
 
@@ -106,9 +112,10 @@ class TickLog:
         """
         at = now or datetime.now(UTC)
         with self._log.locked() as log:
+            ticks = self.ticks()
             requested = [
                 each["trigger"]
-                for each in self.ticks()
+                for each in ticks
                 if each["decision"] == RUN
                 and each["trigger"] != tick.trigger
                 and not each["outcome"]
@@ -116,6 +123,9 @@ class TickLog:
             ]
             if tick.decision == RUN and requested:
                 reason = f"{tick.reason} {requested[-1]} has just requested a training."
+                tick = replace(tick, decision=WAIT, reason=reason)
+            elif tick.decision == RUN and (until := _paused_until(ticks, tick.trigger)) and at < until:
+                reason = f"{tick.reason} The training that it asked for failed: again after {until:%Y-%m-%d %H:%M} UTC."
                 tick = replace(tick, decision=WAIT, reason=reason)
             return self._add(log, tick, data_until, at), tick
 
@@ -187,6 +197,16 @@ class TickLog:
 def ticks_of(home: Home, problem: Problem) -> TickLog:
     """The record of a problem."""
     return TickLog(home.ticks(problem.key))
+
+
+def _paused_until(ticks: Sequence[Mapping[str, Any]], trigger: Trigger) -> datetime | None:
+    """When evidence may ask for a training again; None where the last that it asked for has not failed."""
+    asked = (each for each in reversed(ticks) if each["trigger"] == trigger and each["decision"] == RUN)
+    failed = [*takewhile(lambda each: each["outcome"] == FAILED, asked)]
+    if not failed or trigger not in EVIDENCE_TRIGGERS:
+        return None
+    doubled = PAUSE * 2.0 ** min(len(failed) - 1, 20)
+    return datetime.fromisoformat(failed[0]["ended_at"]) + min(doubled, _A_DAY)
 
 
 def asked_by_evidence(ticks: TickLog, key: str | None) -> bool:

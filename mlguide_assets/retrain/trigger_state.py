@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.deploy.gate.history import decisions
 from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
 from mlguide_assets.observe.drift.table import of_decisions, recent
 from mlguide_assets.observe.drift.windows import Landed, decisions_on
@@ -19,7 +20,7 @@ from mlguide_assets.observe.freshness.new_days import events_by_day
 from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.ticks import EVIDENCE_TRIGGERS, ROLL_BACK, RUN, TickLog
+from mlguide_assets.retrain.ticks import EVIDENCE_TRIGGERS, FAILED, ROLL_BACK, RUN, TickLog
 from mlguide_assets.settings import Home
 
 Row = Mapping[str, Any]
@@ -93,25 +94,37 @@ def matured_since(landed: Iterable[Landed], learned_until: date | None) -> int:
 
 
 def _learned_until(lake: Lake) -> date | None:
-    found = _rows(lake, "candidate_model")
-    return datetime.fromisoformat(json.loads(found[0]["facts"])["refit_until"]).date() if found else None
+    """Of the last candidate that was decided on: one whose training was killed before that came to nothing."""
+    if not lake.exists("candidate_model"):
+        return None
+    decided = {row["trained_at"] for row in decisions(lake)}
+    for snapshot in reversed(lake.history("candidate_model")):
+        (row,) = lake.read_arrow("candidate_model", snapshot_id=snapshot.id).to_pylist()
+        if row["trained_at"] in decided:
+            return datetime.fromisoformat(json.loads(row["facts"])["refit_until"]).date()
+    return None
 
 
 def _last_action(ticks: TickLog) -> date | None:
-    """The data's day when evidence last had a model trained or rolled back."""
+    """The data's day when evidence last had a model trained or rolled back; a training that failed is none."""
     acted = [
         tick["data_until"]
         for tick in ticks.ticks()
-        if tick["decision"] == ROLL_BACK or (tick["decision"] == RUN and tick["trigger"] in EVIDENCE_TRIGGERS)
+        if tick["decision"] == ROLL_BACK or (_has_trained(tick) and tick["trigger"] in EVIDENCE_TRIGGERS)
     ]
     return max((date.fromisoformat(day) for day in acted if day), default=None)
+
+
+def _has_trained(tick: Row) -> bool:
+    """Whether a tick had a model trained, or will have."""
+    return bool(tick["decision"] == RUN and tick["outcome"] != FAILED)
 
 
 def _dropped(ticks: TickLog, champion: str | None) -> list[date]:
     return [
         date.fromisoformat(tick["data_until"])
         for tick in ticks.ticks()
-        if tick["decision"] == RUN
+        if _has_trained(tick)
         and tick["trigger"] == "performance_drop"
         and tick["evidence"].get("champion") == champion
         and tick["data_until"]
@@ -126,7 +139,3 @@ def rows_of(lake: Lake, table: str, version: str | None, **equal: object) -> lis
     for column, value in {"model_version": version, **equal}.items():
         rows = rows.filter(pc.equal(rows[column], pa.scalar(value)))
     return list(rows.sort_by("day").to_pylist())
-
-
-def _rows(lake: Lake, table: str) -> list[dict[str, Any]]:
-    return list(lake.read_arrow(table).to_pylist()) if lake.exists(table) else []

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
+from mlguide_assets.deploy.gate.history import record
 from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.observe.drift.data_drift import SCHEMA as DRIFT
 from mlguide_assets.observe.performance.verdict import VERDICTS_SCHEMA
@@ -46,8 +47,18 @@ class House:
         self.lake.write("user_emails", pa.table({"user_id": [rows]}))
 
     def train(self, until: date) -> None:
-        """A candidate that has learned up to a day."""
-        self.lake.write("candidate_model", pa.table({"facts": [json.dumps({"refit_until": until.isoformat()})]}))
+        """A candidate that has learned up to a day, and was decided on."""
+        at, facts = f"{until} 12:00", json.dumps({"refit_until": until.isoformat()})
+        self.lake.write("candidate_model", pa.table({"trained_at": [at], "facts": [facts]}))
+        record(
+            self.lake,
+            version="3",
+            trained_at=at,
+            verdict="refused",
+            reasons=["So it was decided."],
+            champion_before=None,
+            decided_by="gate",
+        )
 
     def install(self, version: str = "3", reference_ends: date = date(2026, 1, 7)) -> None:
         """A champion whose reference for drift ends on a day."""

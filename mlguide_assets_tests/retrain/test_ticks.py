@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.loading import load_problem
@@ -43,10 +44,10 @@ def lake(home: Home) -> Lake:
     return Lake(home.lake(PROBLEM.key))
 
 
-def decided(lake: Lake, run_id: str, verdict: str = "promoted") -> None:
+def decided(lake: Lake, run_id: str, verdict: str = "promoted", trained_at: str = "") -> None:
     record(
-        lake, version="7", trained_at="", verdict=verdict, reasons=["Better.", "And fast."], champion_before=None,
-        decided_by="gate", run_id=run_id,
+        lake, version="7", trained_at=trained_at, verdict=verdict, reasons=["Better.", "And fast."],
+        champion_before=None, decided_by="gate", run_id=run_id,
     )  # fmt: skip
 
 
@@ -156,6 +157,44 @@ def test_cool_down_counts_from_what_evidence_did_and_from_nothing_else(home: Hom
     assert trigger_state(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 4)
     ticks.note(Tick("watch", ROLL_BACK, "It is worse."), data_until=date(2026, 3, 6))
     assert trigger_state(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 6)
+
+
+def test_evidence_asks_again_for_a_training_that_failed_after_pauses_that_double(home: Home, lake: Lake) -> None:
+    ticks, drift = ticks_of(home, PROBLEM), Tick("drift", RUN, "It drifted.")
+    asked, now = [], NOW
+    while len(asked) < 4:
+        key, tick = ticks.request_run(drift, data_until=DAY, now=now)
+        if tick.decision == RUN:
+            asked.append(round((now - NOW).total_seconds() / 60))
+            ticks.end(key, outcome="failed", reason="It was killed.", now=now)
+        else:
+            assert tick.reason.startswith("It drifted. The training that it asked for failed: again after 2026-03-02 ")
+        now += timedelta(minutes=1)
+    assert asked == [0, 10, 30, 70]
+    # It came to nothing, so there is nothing to cool down from.
+    assert trigger_state(home, lake, PROBLEM, ticks).last_action is None
+    key, _ = ticks.request_run(drift, data_until=DAY, now=NOW + timedelta(days=2))
+    ticks.end(key, outcome="kept", reason="No better.", now=NOW)
+    assert trigger_state(home, lake, PROBLEM, ticks).last_action == DAY
+    assert ticks.request_run(drift, data_until=DAY, now=NOW)[1].decision == RUN
+
+
+def test_a_candidate_whose_training_was_killed_before_its_decision_has_learned_nothing(home: Home, lake: Lake) -> None:
+    def trained(at: str, until: str) -> None:
+        facts = json.dumps({"refit_until": f"{until}T00:00:00"})
+        lake.write("candidate_model", pa.table({"trained_at": [at], "facts": [facts]}))
+
+    def learned_until() -> date | None:
+        return trigger_state(home, lake, PROBLEM, ticks_of(home, PROBLEM)).learned_until
+
+    trained("one", "2026-03-01")
+    assert learned_until() is None
+    decided(lake, "run 1", trained_at="one")
+    assert learned_until() == date(2026, 3, 1)
+    trained("two", "2026-03-05")
+    assert learned_until() == date(2026, 3, 1)
+    decided(lake, "run 2", "kept", trained_at="two")
+    assert learned_until() == date(2026, 3, 5)
 
 
 def test_processes_that_write_at_once_lose_nothing(home: Home, tmp_path: Path) -> None:
