@@ -104,7 +104,7 @@ def _chosen_from(lake: Lake, problem: Problem) -> str:
 
 
 def _decision(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return {each: row[each] for each in ("version", "verdict", "reasons")} if row else None
+    return {each: row[each] for each in ("version", "verdict", "reasons", "decided_by")} if row else None
 
 
 def _canary(lake: Lake) -> dict[str, Any] | None:

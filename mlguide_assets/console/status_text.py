@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlguide_assets.deploy.gate.history import PERSON
 from mlguide_assets.english import agreeing, counted, percent
 from mlguide_assets.observe.drift.table import NO_DAY
 from mlguide_assets.settings import Home
@@ -204,7 +205,8 @@ def _print_decisions(status: dict[str, Any], home: Home, console: Console) -> No
     """What became of the newest candidate; below it, what was decided on another version since."""
     candidate, last = status["candidate_decision"], status["last_decision"]
     if candidate:
-        _print_decision("Gate", candidate, status, home, console)
+        title = "By hand" if candidate["decided_by"].startswith(PERSON) else "Gate"
+        _print_decision(title, candidate, status, home, console)
     if last and last != candidate:
         _print_decision("Since then" if candidate else "Decision", last, status, home, console)
 

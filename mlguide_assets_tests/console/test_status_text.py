@@ -112,7 +112,7 @@ def test_where_xgboost_learned_is_said_where_not_all_rows_are_in_memory() -> Non
 def test_why_a_model_is_the_candidate_is_said_once() -> None:
     value = status(ALONE, NOTHING)
     reasons = [CANDIDATE["candidate_reason"], "Too slow."]
-    value["candidate_decision"] = {"version": "1", "verdict": "refused", "reasons": reasons}
+    value["candidate_decision"] = decided("1", "refused", "") | {"reasons": reasons}
     said = printed(value)
     assert said.count(CANDIDATE["candidate_reason"]) == 1
     assert "Too slow." in said
@@ -192,8 +192,8 @@ def test_a_running_canary_is_shown_with_its_share() -> None:
 CHAMPION = {"champion": {"version": "1"}, "champion_model": "xgboost"}
 
 
-def decided(version: str, verdict: str, reason: str) -> dict[str, Any]:
-    return {"version": version, "verdict": verdict, "reasons": [reason]}
+def decided(version: str, verdict: str, reason: str, by: str = "gate") -> dict[str, Any]:
+    return {"version": version, "verdict": verdict, "reasons": [reason], "decided_by": by}
 
 
 def test_a_decision_names_its_version_unless_that_is_champion() -> None:
@@ -205,6 +205,14 @@ def test_a_decision_names_its_version_unless_that_is_champion() -> None:
     said = printed(value)
     assert "Gate  promoted: version 1 (xgboost) is champion" in said
     assert "Since then" not in said
+
+
+def test_what_a_person_decided_is_not_said_to_be_the_answer_of_the_gate() -> None:
+    value = status(ALONE, NOTHING) | CHAMPION
+    value["candidate_decision"] = value["last_decision"] = decided("1", "promoted", "I say so.", "person:me")
+    said = printed(value)
+    assert "By hand  promoted: version 1 (xgboost) is champion" in said
+    assert "Gate" not in said
 
 
 def test_what_was_decided_on_another_version_does_not_hide_the_decision_on_the_candidate() -> None:
