@@ -48,19 +48,19 @@ def record_criterion(lake: Lake, *, version: str, criterion: Criterion, recorded
     """Add a criterion to what is known of a registered version. The newest of a name is the one that counts.
 
     `criteria.EXPERIMENT` is the name that `experiment.required` of the problem file requires; all others are reported.
+    The same again, as where a run was killed after it, adds nothing.
 
     Args:
         criterion: numbers that are not finite are recorded as missing; the reason is one sentence for people.
         recorded_by: what measured it, such as the name and version of an experiment.
         run_id: the Dagster run that did; empty for a person.
     """
-    row = {
-        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": version,
-        **criterion.to_json(),
-        "recorded_by": recorded_by,
-        "run_id": run_id,
-    }
+    said = {"version": version, **criterion.to_json(), "recorded_by": recorded_by}
+    rows = lake.read_arrow(RECORDED_CRITERIA).to_pylist() if lake.exists(RECORDED_CRITERIA) else []
+    of_name = [row for row in rows if (row["version"], row["criterion"]) == (version, criterion.criterion)]
+    if of_name and {name: of_name[-1][name] for name in said} == said:
+        return lake.snapshot(RECORDED_CRITERIA)
+    row = said | {"recorded_at": datetime.now(UTC).isoformat(timespec="seconds"), "run_id": run_id}
     return lake.append(RECORDED_CRITERIA, small_table([row], _SCHEMA))
 
 

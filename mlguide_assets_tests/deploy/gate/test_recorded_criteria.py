@@ -26,3 +26,14 @@ def test_the_newest_of_a_name_counts_for_its_version_alone(tmp_path: Path) -> No
     table = lake.read_arrow(RECORDED_CRITERIA)
     assert table["recorded_by"].to_pylist() == ["personalised v1", "mlguide run", "personalised v2"]
     assert set(table.column_names) == set(COLUMNS)
+
+
+def test_the_same_again_adds_nothing_and_another_answer_does(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for run_id in ("run 1", "the one after a kill"):
+        record_criterion(lake, version="7", criterion=UNDECIDED, recorded_by="personalised v1", run_id=run_id)
+    assert lake.read_arrow(RECORDED_CRITERIA)["run_id"].to_pylist() == ["run 1"]
+    for criterion in (SHIP, UNDECIDED):
+        record_criterion(lake, version="7", criterion=criterion, recorded_by="personalised v1")
+    record_criterion(lake, version="8", criterion=UNDECIDED, recorded_by="personalised v1")
+    assert lake.snapshot(RECORDED_CRITERIA).rows == 4
