@@ -115,7 +115,7 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     if name in ended_on_servers(home, problem, running(lake)):
         ended = next(each for each in reversed(recorded(lake)) if each.key[0] == name)
     else:
-        ended = end(lake, name, event="stopped", reason=reason, who=person())
+        ended = end(lake, name, reason=reason, who=person())
     # Servers follow at once; the days that are planned already stand.
     publish_routes(home, problem, running(lake), last_planned(lake, problem) or date.min)
     if isinstance(ended, Started) and ended.kept_models:

@@ -179,8 +179,8 @@ def start_of(experiment: Experiment, first_day: date) -> date:
     return day
 
 
-def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason: str, who: str) -> Started | Unreadable:
-    """Put on record that an experiment ended. From the next planned day on, its units are as all others.
+def end(lake: Lake, name: str, *, reason: str, who: str) -> Started | Unreadable:
+    """Put on record that a person stopped an experiment. From the next planned day on, its units are as all others.
 
     Raises:
         InputError: no reason is given, or it does not run.
@@ -191,9 +191,22 @@ def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason:
         found = _newest(lake, name)
         if found.state != "running":
             raise InputError(f"{found.title} does not run: it was {found.state} at {found.ended_at}.")
-        row = _row(event, found.key, str(found.start), who=who, reason=reason.strip())
+        row = _row("stopped", found.key, str(found.start), who=who, reason=reason.strip())
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
     return _newest(lake, name)
+
+
+def finish(lake: Lake, started: Started, *, reason: str, who: str) -> None:
+    """Put on record that an experiment ended by its results, unless a person has stopped it meanwhile."""
+    with table_lock(lake, EXPERIMENTS):
+        if is_running(lake, started):
+            row = _row("finished", started.key, str(started.start), who=who, reason=reason)
+            lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
+
+
+def is_running(lake: Lake, started: Started) -> bool:
+    """Whether an experiment, by its name and version, has not ended by now."""
+    return any(each.key == started.key for each in running(lake))
 
 
 def refuse_start(experiment: Experiment, lake: Lake) -> None:

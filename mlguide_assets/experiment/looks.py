@@ -24,7 +24,7 @@ from mlguide_assets.experiment.arm_effects import FIGURES, figures_of
 from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.exposure import exposures_of
-from mlguide_assets.experiment.ledger import end, results, running, table_lock
+from mlguide_assets.experiment.ledger import finish, is_running, results, running, table_lock
 from mlguide_assets.experiment.outcomes import ACTIONS, COLUMNS, EARLIER, OUTCOME, changing_slices, unit_outcomes
 from mlguide_assets.experiment.results_table import SCHEMA
 from mlguide_assets.experiment.specification import Experiment
@@ -86,13 +86,16 @@ def take_looks(
                 row = _row(
                     started, look, recorded, units, lost, changing=changing_slices(problem), until=until, run_id=run_id
                 )
+                # An analysis takes a while, and a person may have stopped it: then it decides nothing any more.
+                if not is_running(lake, started):
+                    continue
                 lake.append(RESULTS, small_table([row], SCHEMA))
                 recorded = [*recorded, row]
                 added.append(row)
             if recorded and recorded[-1]["is_final"]:
                 record_verdict(lake, problem, started, recorded[-1])
-                name, reason = started.experiment.name, f"{recorded[-1]['verdict']}: {recorded[-1]['reason']}"
-                end(lake, name, event="finished", reason=reason, who=BY_LOOK)
+                reason = f"{recorded[-1]['verdict']}: {recorded[-1]['reason']}"
+                finish(lake, started, reason=reason, who=BY_LOOK)
     return added
 
 

@@ -135,7 +135,7 @@ def test_servers_get_an_end_that_was_killed_once_it_was_on_record(home: Home, by
     lake, bundles = Lake(home.lake(PROBLEM.key)), home.bundles(PROBLEM.key)
     answer(home, "start", str(FILE))
     assign_day(home, lake, PROBLEM, DAY, report=print)
-    end(lake, "fewer_losses", event="stopped", reason="harm", who="me")
+    end(lake, "fewer_losses", reason="harm", who="me")
     assert published_experiments(bundles) == {"fewer_losses"}
     if by == "stop":
         stopped = answer(home, "stop", "fewer_losses", "--reason", "again")

@@ -93,7 +93,7 @@ def test_the_versions_of_the_start_are_recorded_for_plan_and_servers(home: Home,
     held = held_challenger(lake)
     assert held is not None
     assert held.version == "8"
-    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", reason="enough", who="me")
     assert held_challenger(lake) is None
 
 
@@ -232,7 +232,7 @@ def test_each_cause_has_an_alert_of_its_own_and_a_withdrawn_version_asks_to_act(
         "all units again, but those of experiment fewer_losses, version 1, where version 8 goes on" in aborted.severity
     )
     assert "'mlguide experiment stop fewer_losses --reason TEXT'" in aborted.next_step
-    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", reason="enough", who="me")
     assert {*experiment_alerts(lake, PROBLEM).values()} == {None}
     found = canary_alert(lake)
     assert found is not None

@@ -97,7 +97,7 @@ def test_units_of_an_experiment_that_was_stopped_are_assigned_no_more(home: Home
     lake = lake_of(home)
     started(lake)
     assert assign(home, DAY)[0].snapshot.rows > 0
-    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", reason="enough", who="me")
     assert assign(home, DAY)[0].snapshot.rows == 0
     assert lake.read_arrow(ASSIGNMENTS).schema.equals(assigned_schema(pa.int64()))
     assert assign(home, DAY + timedelta(days=1)) == (None, [])
@@ -157,7 +157,7 @@ def test_the_experiment_of_the_problem_file_starts_by_itself_once(home: Home, tm
     (begun,) = experiments(lake)
     assert (begun.start, begun.who, begun.reason) == (DAY, "problem file", problem.hypothesis)
     assert start_named(home, lake, problem, DAY + timedelta(days=1)) is None
-    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", reason="enough", who="me")
     assert start_named(home, lake, problem, DAY + timedelta(days=2)) is None
 
 
@@ -296,7 +296,7 @@ def test_servers_follow_the_experiments_of_the_newest_day(home: Home) -> None:
     # An earlier day is scored again.
     assign(home, DAY)
     assert read_routes(bundles) == (route_of(begun.experiment, 1.0),)
-    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", reason="enough", who="me")
     assign(home, later)
     assert read_routes(bundles) == ()
 

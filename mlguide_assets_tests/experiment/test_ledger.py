@@ -35,7 +35,7 @@ def test_an_experiment_runs_until_it_is_stopped_and_all_of_it_stays_on_record(la
     assert begun.experiment == experiment()
     assert begun.start == DAY
     assert begun.look_days() == [date(2024, 3, 22), date(2024, 3, 29), date(2024, 4, 5)]
-    ended = end(lake, "fewer_losses", event="stopped", reason=" too slow ", who="person:you")
+    ended = end(lake, "fewer_losses", reason=" too slow ", who="person:you")
     assert (ended.state, ended.reason, running(lake)) == ("stopped", "too slow", [])
     rows = lake.read_arrow(EXPERIMENTS).to_pylist()
     assert [(row["event"], row["who"]) for row in rows] == [("started", "person:me"), ("stopped", "person:you")]
@@ -48,7 +48,7 @@ def test_a_changed_file_is_a_new_version(lake: Lake) -> None:
         start(lake, alpha="0.01")
     with pytest.raises(InputError, match="runs already; to start it again, write version: 2"):
         start(lake)
-    end(lake, "fewer_losses", event="stopped", reason="changed", who="me")
+    end(lake, "fewer_losses", reason="changed", who="me")
     with pytest.raises(InputError, match="was stopped at"):
         start(lake)
     assert start(lake, version="3", alpha="0.01").experiment.version == 3
@@ -72,9 +72,9 @@ def test_what_is_refused_leaves_the_record_as_it_was(lake: Lake) -> None:
     assert not lake.exists(EXPERIMENTS)
     start(lake)
     with pytest.raises(InputError, match="needs a reason"):
-        end(lake, "fewer_losses", event="stopped", reason=" ", who="me")
+        end(lake, "fewer_losses", reason=" ", who="me")
     with pytest.raises(InputError, match=r"No experiment 'fewer' was started here .started: fewer_losses"):
-        end(lake, "fewer", event="stopped", reason="why", who="me")
+        end(lake, "fewer", reason="why", who="me")
     assert lake.snapshot(EXPERIMENTS).rows == 1
 
 
@@ -124,7 +124,7 @@ def test_what_an_earlier_version_took_and_nobody_can_compute_is_listed_and_can_b
         find(lake, "lost")
     with pytest.raises(InputError, match="write version: 2"):
         start(lake, name="lost")
-    ended = end(lake, "lost", event="stopped", reason="broken", who="me")
+    ended = end(lake, "lost", reason="broken", who="me")
     assert (ended.state, ended.reason, unreadable(lake)) == ("stopped", "broken", [])
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import ibis
 import pytest
 
+from mlguide_assets.experiment.analysis.analysis import analyse
 from mlguide_assets.experiment.exposure import exposed_by_plan, record_exposures
-from mlguide_assets.experiment.ledger import find, results, running
+from mlguide_assets.experiment.ledger import end, experiments, find, finish, results, running
 from mlguide_assets.experiment.looks import Look, information, look_due, take_looks
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
@@ -99,13 +100,34 @@ def test_what_a_crash_left_undone_is_done_by_the_next_call(lake: Lake, monkeypat
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mlguide_assets.experiment.looks.end", killed)
+    monkeypatch.setattr("mlguide_assets.experiment.looks.finish", killed)
     with pytest.raises(KeyboardInterrupt):
         run_world(lake, begun, at_look(begun, 1), lost={"generic": 9, "personal": 3})
     monkeypatch.undo()
     assert running(lake) == [begun]
     assert run_world(lake, begun, at_look(begun, 1), lost={"generic": 9, "personal": 3}) == []
     assert find(lake, "fewer_losses").state == "finished"
+
+
+def test_an_experiment_that_a_person_stops_while_it_is_looked_at_has_no_look_and_its_successor_goes_on(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, meanwhile = started(lake, planned=UNITS), list[Started]()
+
+    def analyse_for_long(*of: Any, **how: Any) -> Any:
+        found = analyse(*of, **how)
+        end(lake, "fewer_losses", reason="harm", who="me")
+        meanwhile.append(started(lake, planned=UNITS, version="2"))
+        return found
+
+    monkeypatch.setattr("mlguide_assets.experiment.looks.analyse", analyse_for_long)
+    assert run_world(lake, begun, at_look(begun, 1), lost={"generic": 9, "personal": 3}) == []
+    assert not lake.exists(RESULTS)
+    assert running(lake) == meanwhile
+    # Where the stop came once the look was on record, too.
+    finish(lake, begun, reason="ship", who="look")
+    assert running(lake) == meanwhile
+    assert [each.state for each in experiments(lake)] == ["stopped", "running"]
 
 
 def test_a_look_that_was_missed_is_left_out(lake: Lake) -> None:

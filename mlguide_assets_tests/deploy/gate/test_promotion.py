@@ -307,7 +307,7 @@ def test_a_version_that_an_experiment_decides_by_stays_challenger_until_its_end(
     assert house.install_challenger() == "2"
     house.decide("g", "kept")
     assert house.install_challenger() == "2"
-    end(house.lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(house.lake, "fewer_losses", reason="enough", who="me")
     assert house.install_challenger() == "7"
 
 

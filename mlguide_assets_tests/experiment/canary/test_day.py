@@ -291,7 +291,7 @@ def test_a_version_waits_while_an_experiment_decides_by_another_challenger(harml
     look = harmless.look()
     assert (look.progress, running_canary(harmless.lake)) == (None, None)
     assert look.said.startswith("Version 2 waits to go live. Version 3 stays challenger until the end of experiment")
-    end(harmless.lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(harmless.lake, "fewer_losses", reason="enough", who="me")
     assert harmless.live().said == "It begins with 5% of the units."
 
 
