@@ -16,7 +16,7 @@ _LATER = word_set(
 )
 _NOW = word_set(
     "active inactive current currently alive balance lifetime total totals count counts recent recently average avg "
-    "cumulative streak"
+    "cumulative streak mrr arr"
 )
 _FORESEEN = word_set(
     "due expiry expires estimated expected planned scheduled promised limit deadline last next to thru through until"
