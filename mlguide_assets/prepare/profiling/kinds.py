@@ -21,7 +21,7 @@ _SIGNED = re.compile(
 )
 _PERIOD = re.compile(r"(19|20)\d\d[-/ ]?([MQW]\d{1,2}|(?<=[-/ ])\d\d)|[A-Z][a-z]{2,8}[- ](19|20)\d\d")
 _YEAR_FIRST = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?")
-_OFFSET = re.compile(r"\d{4}.*:\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)")
+_OFFSET = re.compile(r"\d{4}.*:\d\d(\.\d*)?\s*(Z|UTC|utc|[+-]\d\d(:?\d\d)?)")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _NESTED = re.compile(r"\{.*\}|\[.*\]", re.DOTALL)

@@ -23,7 +23,7 @@ from mlguide_assets.prepare.sources.spellings import (
     read_texts,
     without_null_words,
 )
-from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
+from mlguide_assets.prepare.sources.times import read_times, refuse_another_format, without_infinity
 
 
 def cast_to_schema(
@@ -55,7 +55,8 @@ def cast_to_schema(
     order = {ORDER: raw[ORDER]} if ORDER in raw.columns else {}
     texts = {each for each, column in columns.items() if column.kind in ("category", "text")} | text_ids
     cleaned = {each: without_null_words(raw[source], in_text=each in texts) for each, source in found.items()}
-    given = _view(raw.select(*named(cleaned), *order))
+    times = {each: without_infinity(cleaned[each]) for each, column in columns.items() if column.kind == "time"}
+    given = _view(raw.select(*named({**cleaned, **times}), *order))
     for each, column in columns.items():
         if column.kind == "time" and column.format is None:
             refuse_another_format(given[each], each, name, place=place)

@@ -5,6 +5,7 @@ date that two readings allow is read in neither, and a number is a time only whe
 """
 
 import re
+from datetime import UTC, date, datetime
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -16,7 +17,10 @@ from mlguide_assets.prepare.duckdb.functions import duckdb_function
 from mlguide_assets.prepare.features.events import timestamp_of
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
-_OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
+_OFFSET = r"(:\d\d(\.\d*)?)\s*(Z|UTC|utc|[+-]\d\d(:?\d\d){0,2})$"
+"""`UTC` behind a time, as BigQuery writes it, is an offset, too."""
+_NO_SECONDS = r"([T ]\d{1,2}:\d\d)(Z|[+-]\d\d(:?\d\d)?)$"
+_INFINITE = ("infinity", "+infinity", "-infinity")
 _SINCE_1970 = r"\d{10,19}(\.\d+)?"
 _LAST_YEAR = 9999
 _LAST_MICROSECOND = 253_402_300_799_999_999
@@ -36,7 +40,7 @@ def read_times(column: ibis.Column, format: str | None = None, timezone: str = "
     Args:
         format: a `strptime` pattern, one of `SINCE_1970`, or `EXCEL`; texts and numbers, such as 20241231, are read in
             it and in no other.
-        timezone: of times that carry no zone. An hour that a change of clocks repeats is the first of the two.
+        timezone: of times that carry no zone. An hour that a change of clocks repeats is the second of the two.
     """
     given = column.type()
     if format in SINCE_1970 and (given.is_string() or given.is_numeric()):
@@ -54,7 +58,27 @@ def read_times(column: ibis.Column, format: str | None = None, timezone: str = "
     else:
         return ibis.null("timestamp")
     # Databases know infinite times, of which no age can be taken.
-    return ibis.ifelse(time.year() <= _LAST_YEAR, time, ibis.null("timestamp"))
+    return ibis.ifelse(time.year().between(1, _LAST_YEAR), time, ibis.null("timestamp"))
+
+
+def without_infinity(column: ibis.Column) -> ibis.Column:
+    """A column with null for an infinite time, as an open end is, and for any other that is not in the years 1 to 9999.
+
+    PostgreSQL and DuckDB know infinite times, and write them as text to CSV.
+    """
+    given = column.type()
+    nothing = ibis.null(given.copy(nullable=True))
+    if given.is_string():
+        return ibis.ifelse(column.lower().isin(_INFINITE), nothing, column)
+    if given.is_date():
+        return ibis.ifelse(column.between(ibis.literal(date.min), ibis.literal(date.max)), column, nothing)
+    if given.is_timestamp():
+        zone = UTC if given.timezone else None
+        first, last = (ibis.literal(each.replace(tzinfo=zone)) for each in (datetime.min, datetime.max))
+        # Of nanoseconds, those years have no literals.
+        time = column.cast(dt.Timestamp(timezone=given.timezone))
+        return ibis.ifelse(time.between(first, last), column, nothing)
+    return column
 
 
 def refuse_another_format(column: ibis.Column, name: str, table: TableName, *, place: str) -> None:
@@ -94,7 +118,16 @@ def _in_utc(time: ibis.Column, timezone: str) -> ibis.Column:
     if timezone == "UTC":
         return time
     zoned = duckdb_function("timezone", (dt.string, dt.timestamp), dt.Timestamp(timezone="UTC"))
-    return zoned(ibis.literal(timezone), time).cast("timestamp")
+    return _within_years(zoned(ibis.literal(timezone), time).cast("timestamp"))
+
+
+def _within_years(utc: ibis.Column) -> ibis.Column:
+    """Times that their zone moved out of the years 1 to 9999 stay at their end: 9999-12-31 is open in New York, too."""
+    first, last = (ibis.literal(each, "timestamp") for each in (datetime.min, datetime.max))
+    day = ibis.interval(days=2)
+    return ibis.cases(
+        ((utc < first) & (utc > first - day), first), ((utc > last) & (utc < last + day), last), else_=utc
+    )
 
 
 def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
@@ -106,7 +139,8 @@ def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
     nothing = ibis.null("string")
     text = ibis.ifelse(text.re_search(_YEAR_FIRST), text, nothing)
     has_offset = text.re_search(_OFFSET)
-    zoned = ibis.ifelse(has_offset, text, nothing).try_cast("timestamp('UTC')").cast("timestamp")
+    offset = ibis.ifelse(has_offset, text, nothing).re_replace(_OFFSET, r"\1\3").re_replace("(?i)utc$", "Z")
+    zoned = _within_years(offset.re_replace(_NO_SECONDS, r"\1:00\2").try_cast("timestamp('UTC')").cast("timestamp"))
     return ibis.coalesce(zoned, _in_utc(ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"), timezone))
 
 

@@ -486,7 +486,6 @@ def test_a_bad_file_is_reported_in_one_sentence(fault: str, duck: Any, folder: P
 WRONG_CELLS = {
     "impossible date": ({"delivered_at": "2024-02-30"}, "delivered_at=2024-02-30"),
     "another order": ({"delivered_at": "01/02/2024"}, "delivered_at=01/02/2024"),
-    "infinite date": ({"delivered_at": "infinity"}, "delivered_at=infinity"),
     "name of a zone": ({"delivered_at": "2024-01-01 00:00 Asia/Seoul"}, "delivered_at=2024-01-01 00:00 Asia/Seoul"),
     "number that is no integer": ({"user_id": "1.5"}, "user_id=1.5"),
     "number in words": ({"user_id": "one"}, "user_id=one"),
@@ -504,6 +503,13 @@ def test_what_does_not_read_as_its_type_is_kept_as_it_was_written(kind: str, duc
     assert first[UNREADABLE] == wanted
     assert [first[name] for name in cells] == [None] * len(cells)
     assert rest == readable(SAMPLE["user_emails"])[1:]
+
+
+def test_an_infinite_time_is_none_as_it_is_from_a_database(duck: Any, folder: Path, tmp_path: Path) -> None:
+    first_row(delivered_at="infinity")(folder)
+    first = cast_rows("user_emails", folder, duck)[0]
+    assert (first["delivered_at"], first[UNREADABLE]) == (None, None)
+    assert "user_emails.delivered_at_is_present in 1 of 600 rows" in refusal(sample_problem(folder), duck, tmp_path)
 
 
 def test_all_broken_rules_are_counted(duck: Any, folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Times of a source: ISO 8601 or the stated format, and nothing that two readings allow."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import ibis
@@ -9,15 +9,15 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.casting import cast_to_schema
-from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
+from mlguide_assets.prepare.sources.times import read_times, refuse_another_format, without_infinity
 from mlguide_assets_tests.samples import sample_problem
 
 NEW_YEAR = datetime(2024, 1, 5, 10, 30)
 
 
-def read(value: Any, format: str | None = None) -> Any:
+def read(value: Any, format: str | None = None, timezone: str = "UTC") -> Any:
     given = ibis.memtable(pa.table({"at": pa.array([value, None])}))
-    return ibis.duckdb.connect().to_pyarrow(read_times(given["at"], format)).to_pylist()[0]
+    return ibis.duckdb.connect().to_pyarrow(read_times(given["at"], format, timezone)).to_pylist()[0]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,71 @@ def read(value: Any, format: str | None = None) -> Any:
 )
 def test_text_is_read_year_first_or_not_at_all(text: str, wanted: datetime | None) -> None:
     assert read(text) == wanted
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Kolkata"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-05 10:30:00 UTC",
+        "2024-01-05 10:30:00.000 utc",
+        "2024-01-05T10:30Z",
+        "2024-01-05T10:30:00.Z",
+        "2024-01-05T05:30-05",
+        "2024-01-05 05:00:00 -0530",
+        "2024-01-05 12:30:00.000 +02:00",
+    ],
+)
+def test_a_time_that_says_its_offset_is_in_no_other_zone(text: str, timezone: str) -> None:
+    assert read(text, timezone=timezone) == NEW_YEAR
+
+
+LAST, FIRST = datetime(9999, 12, 31, 23, 59, 59), datetime(1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "timezone", "wanted"),
+    [
+        (LAST, "America/New_York", datetime.max),
+        ("9999-12-31 23:59:59", "America/New_York", datetime.max),
+        ("9999-12-31 23:59:59-05:00", "UTC", datetime.max),
+        (LAST, "Asia/Kolkata", datetime(9999, 12, 31, 18, 29, 59)),
+        (FIRST, "Asia/Kolkata", FIRST),
+        ("0001-01-01T00:00:00+02:00", "UTC", FIRST),
+        ("0001-01-01", "Asia/Kolkata", FIRST),
+    ],
+)
+def test_an_open_end_stays_one_in_every_zone(value: Any, timezone: str, wanted: datetime) -> None:
+    assert read(value, timezone=timezone) == wanted
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["infinity", "-Infinity"]),
+        pa.array([2**63 - 1, -(2**63) + 2], pa.timestamp("us")),
+        pa.array([2**63 - 1, -62135596800_000_001], pa.timestamp("us", "UTC")),
+        pa.array([2**31 - 1, -(2**31) + 1], pa.int32()).cast(pa.date32()),
+    ],
+)
+def test_an_infinite_time_is_no_time_in_any_source(values: pa.Array) -> None:
+    at = ibis.memtable(pa.table({"at": values}))["at"]
+    assert ibis.duckdb.connect().to_pyarrow(without_infinity(at)).null_count == len(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["2024-01-05", None]),
+        pa.array([date.min, date.max]),
+        pa.array([NEW_YEAR, LAST, FIRST, None], pa.timestamp("us")),
+        pa.array([NEW_YEAR], pa.timestamp("ns")),
+        pa.array([7, None]),
+    ],
+)
+def test_other_times_stay(values: pa.Array) -> None:
+    at = ibis.memtable(pa.table({"at": values}))["at"]
+    assert ibis.duckdb.connect().to_pyarrow(without_infinity(at)).to_pylist() == values.to_pylist()
 
 
 @pytest.mark.parametrize(
