@@ -17,6 +17,7 @@ from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.sources.arrow_types import as_arrow_holds
 from mlguide_assets.prepare.sources.connecting import connected
 from mlguide_assets.prepare.sources.names import plain
+from mlguide_assets.prepare.sources.sqlite_tables import SqliteTable, sqlite_table, write_sqlite_table
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
 
 BATCH_ROWS = 200_000
@@ -52,8 +53,8 @@ def read_database(
             with _one_snapshot(database, scheme):
                 for table, name in names.items():
                     found = _find(database, name, where)
-                    rows = as_arrow_holds(found, wanted(table, found.columns))
-                    landed[table] = _land_rows(rows, scratch / f"{name}.parquet", name, where, report, alive)
+                    path = scratch / f"{name}.parquet"
+                    landed[table] = _land(found, wanted(table, found.columns), path, name, where, report, alive)
         return landed
 
     try:
@@ -89,23 +90,42 @@ def _one_snapshot(database: Any, scheme: str) -> Iterator[None]:
     yield
 
 
-def _land_rows(
-    table: Any, path: Path, name: str, where: str, report: Callable[[str], None], alive: Callable[[], None]
+def _land(
+    table: Any,
+    wanted: Collection[str],
+    path: Path,
+    name: str,
+    where: str,
+    report: Callable[[str], None],
+    alive: Callable[[], None],
 ) -> Path:
+    """Write the wanted columns of a table to a file; the others are there, but empty."""
     report(f"reading table {name} from {where}")
     try:
-        batches = table.to_pyarrow_batches(chunk_size=BATCH_ROWS)
-        with pq.ParquetWriter(path, batches.schema) as writer:
-            for batch in batches:
-                # DuckDB's enums and times come in types of their own.
-                writer.write_batch(batch.cast(batches.schema))
-                alive()
+        if isinstance(table, SqliteTable):
+            write_sqlite_table(table, wanted, path, size=BATCH_ROWS, alive=alive)
+        else:
+            _write_batches(as_arrow_holds(table, wanted), path, alive)
     except OSError:
         # The disk that it is copied to, which the caller names.
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"Table {name!r} of {where} has the text {error.object[:40]!r}, which is not UTF-8: write it there again "
+            f"from text that is decoded as what it is."
+        ) from error
     except Exception as error:
         raise _unreadable(name, where, _first_of(error)) from error
     return path
+
+
+def _write_batches(rows: ibis.Table, path: Path, alive: Callable[[], None]) -> None:
+    batches = rows.to_pyarrow_batches(chunk_size=BATCH_ROWS)
+    with pq.ParquetWriter(path, batches.schema) as writer:
+        for batch in batches:
+            # DuckDB's enums and times come in types of their own.
+            writer.write_batch(batch.cast(batches.schema))
+            alive()
 
 
 def _unreadable(name: str, where: str, error: BaseException) -> InputError:
@@ -155,6 +175,8 @@ def _find(database: Any, name: str, where: str) -> Any:
 
 def _table(database: Any, name: str, schema: str | None, where: str) -> Any:
     try:
+        if database.name == "sqlite":
+            return sqlite_table(database.con, name, schema)
         return database.table(name, database=schema)
     except TableNotFound:
         raise
@@ -203,8 +225,8 @@ def read_every_table(
             for place, name in enumerate(_names_of_all(database)):
                 try:
                     table = _find(database, name, where)
-                    rows = as_arrow_holds(table, table.columns).limit(most_rows)
-                    landed[name] = _land_rows(rows, scratch / f"{place}.parquet", name, where, report, alive)
+                    path = scratch / f"{place}.parquet"
+                    landed[name] = _land(table.limit(most_rows), table.columns, path, name, where, report, alive)
                 except InputError as error:
                     landed[name] = str(error)
         return landed

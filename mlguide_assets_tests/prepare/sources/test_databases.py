@@ -94,24 +94,60 @@ def test_types_of_duckdb_that_arrow_has_not_are_texts(duck: Any, tmp_path: Path)
     assert rows == [dict(zip(("enum", "span", "time", "bits", "list", "struct", "id"), texts, strict=True))]
 
 
-def test_types_of_sqlite_that_arrow_has_not_are_texts(duck: Any, tmp_path: Path) -> None:
-    if importlib.util.find_spec("regex") is None:
-        pytest.skip("Ibis's SQLite driver is not installed: ibis-framework[sqlite]")
-    with sqlite3.connect(tmp_path / "odd.sqlite") as database:
-        database.execute("CREATE TABLE odd (id uuid, price money, time time, more json)")
-        database.execute("INSERT INTO odd VALUES ('6ecd8c99-4036-403d-bf84-cf8400f67836', 2.5, '12:00', '{\"a\":1}')")
-    database.close()
-    rows = rows_of("odd", f"sqlite://{tmp_path / 'odd.sqlite'}", duck, tmp_path)
-    assert rows == [{"price": "2.5", "time": "12:00", "more": '{"a":1}', "id": "6ecd8c99-4036-403d-bf84-cf8400f67836"}]
+SQLITE = {
+    "whole numbers and none": ("INTEGER", [2**62 + 1, None], [2**62 + 1, None]),
+    "more than a declaration holds": ("TINYINT(1)", [2**62 + 1, -(2**63)], [2**62 + 1, -(2**63)]),
+    "fractions": ("INTEGER", [1, 2.5, None], [1.0, 2.5, None]),
+    "fractions and large numbers": ("NUMERIC", [2**62 + 1, 2.5], ["4611686018427387905", "2.5"]),
+    "decimals": ("DECIMAL(10,2)", [2**62 + 1, 7], [2**62 + 1, 7]),
+    "words among numbers": ("REAL", [1, 2.5, "N/A"], ["1", "2.5", "N/A"]),
+    "times of a zone": ("DATETIME", ["2024-01-05 10:30:00+02:00", None], ["2024-01-05 10:30:00+02:00", None]),
+    "times in days": ("DATE", ["2024-01-05 10:30:00"], ["2024-01-05 10:30:00"]),
+    "days before months": ("TIMESTAMP", ["05.01.2024"], ["05.01.2024"]),
+    "seconds since 1970": ("DATETIME", [1704450600], [1704450600]),
+    "flags": ("BOOLEAN", [1, 0, None], [True, False, None]),
+    "flags in words": ("BOOLEAN", ["false", "Y"], ["false", "Y"]),
+    "counts": ("BOOLEAN", [2, 0], [2, 0]),
+    "bytes": ("BLOB", [b"a", None], [b"a", None]),
+    "bytes among texts": ("TEXT", [b"a", "b"], ["a", "b"]),
+    "no declaration": ("", [1, "x"], ["1", "x"]),
+    "a declaration that nobody knows": ("interval", ["1 day"], ["1 day"]),
+    "nothing": ("INTEGER", [None], [None]),
+}
+"""What a column is declared as, what it holds, and what is read."""
 
 
-def test_a_type_of_sqlite_that_is_not_known_is_reported(duck: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def sqlite_driver() -> None:
     if importlib.util.find_spec("regex") is None:
         pytest.skip("Ibis's SQLite driver is not installed: ibis-framework[sqlite]")
+
+
+@pytest.mark.usefixtures("sqlite_driver")
+def test_a_column_of_sqlite_holds_what_its_values_are(
+    duck: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlguide_assets.prepare.sources.database.BATCH_ROWS", 2)
+    monkeypatch.setattr("mlguide_assets.prepare.sources.sqlite_tables._COLUMNS_AT_ONCE", 5)
     with sqlite3.connect(tmp_path / "odd.sqlite") as database:
-        database.execute("CREATE TABLE odd (span interval)")
+        declared = ", ".join(f'"{name}" {declaration}' for name, (declaration, *_) in SQLITE.items())
+        database.execute(f'CREATE TABLE "the ""odd""" ({declared})')
+        for place in range(3):
+            row = [given[place] if place < len(given) else None for _, given, _ in SQLITE.values()]
+            database.execute(f'INSERT INTO "the ""odd""" VALUES ({", ".join("?" * len(row))})', row)
     database.close()
-    with pytest.raises(InputError, match=r"Table 'odd' of .*cannot be read \(.*Interval.*\): check it there"):
+    rows = rows_of('main.the "odd"', f"sqlite://{tmp_path / 'odd.sqlite'}", duck, tmp_path)
+    for name, (_, _, wanted) in SQLITE.items():
+        assert [row[name] for row in rows][: len(wanted)] == wanted, name
+
+
+@pytest.mark.usefixtures("sqlite_driver")
+def test_a_text_of_sqlite_that_is_not_utf8_is_named(duck: Any, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "odd.sqlite") as database:
+        database.execute("CREATE TABLE odd (name text)")
+        database.execute("INSERT INTO odd VALUES (CAST(x'636166e9' AS TEXT))")
+    database.close()
+    with pytest.raises(InputError, match=r"Table 'odd' of sqlite.* has the text b'caf\\xe9', which is not UTF-8"):
         rows_of("odd", f"sqlite://{tmp_path / 'odd.sqlite'}", duck, tmp_path)
 
 
