@@ -33,17 +33,31 @@ def cause_of_fraction(column: str, text: str) -> str:
     >>> cause_of_fraction("amount", "16.80 EUR")
     "amount must be a number, and '16.80 EUR' is more than one; write the number alone, as in 16.80"
     """
-    shown = repr(text[:40])
-    if re.fullmatch(r"[+-]?[\d.' ]*,\d+", text):
+    must = f"{column} must be a number, and {text[:40]!r}"
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text):
+        point = text.replace(",", "")
+        if text.count(",") > 1 or "." in text:
+            return f"{must} has commas between thousands; write it without, as in {point}"
         return (
-            f"{column} must be a number, and {shown} has a comma for its decimal point; state format: decimal_comma "
-            f"for the column in the problem file, or write a point"
+            f"{must} can be {point} or {text.replace(',', '.')}; write {point} without a comma if it is the first, and "
+            f"state format: decimal_comma for the column in the problem file if it is the second"
+        )
+    if re.fullmatch(r"[+-]?[\d.' \u2019\u00a0\u202f]*,\d+", text):
+        return (
+            f"{must} has a comma for its decimal point; state format: decimal_comma for the column in the problem "
+            f"file, or write a point"
         )
     if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
-        return f"{column} must be a number, and {shown} is infinite; leave it empty where it is not known"
-    if alone := _number_within(text):
-        return f"{column} must be a number, and {shown} is more than one; write the number alone, as in {alone}"
-    return f"{column} must be a number, and {shown} is none; leave it empty where it is not known"
+        return f"{must} is infinite; leave it empty where it is not known"
+    if text.lower() in ("true", "false"):
+        return f"{must} is a flag; write 1 and 0 if these are meant"
+    if re.fullmatch(r"[+-]?\d{1,3}([ '\u2019\u00a0\u202f]\d{3})+(\.\d+)?", text):
+        return f"{must} has marks between thousands; write it without, as in {re.sub(r'[^0-9.+-]', '', text)}"
+    if re.fullmatch(r"\(\d+(\.\d+)?\)", text):
+        return f"{must} is how accounts write a negative one; write -{text[1:-1]}"
+    if not text.startswith("#") and (alone := _number_within(text)):
+        return f"{must} is more than one; write the number alone, as in {alone}"
+    return f"{must} is none; leave it empty where it is not known"
 
 
 def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
@@ -72,7 +86,11 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
         )
     if text.lower() in ("true", "false"):
         return f"{must} is a flag; write 1 and 0 if these are meant"
-    if alone := _number_within(text):
+    if re.fullmatch(r"[+-]?\d{1,3}([ '\u2019\u00a0\u202f]\d{3})+(\.\d+)?", text):
+        return f"{must} has marks between thousands; write it without, as in {re.sub(r'[^0-9.+-]', '', text)}"
+    if re.fullmatch(r"\(\d+(\.\d+)?\)", text):
+        return f"{must} is how accounts write a negative one; write -{text[1:-1]}"
+    if not text.startswith("#") and (alone := _number_within(text)):
         return f"{must} is more than one; write the number alone, as in {alone}"
     return f"{must} is not; leave it empty where it is missing or not known, and write digits alone otherwise"
 

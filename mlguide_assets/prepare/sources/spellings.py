@@ -118,9 +118,10 @@ def read_flags(column: ibis.Column) -> ibis.Column:
 def are_whole_numbers(column: ibis.Column) -> bool:
     """Whether the ids of a column are whole numbers, but for a few that are mistakes; `007` is text."""
     given = column.type()
-    if given.is_integer():
+    if given.is_integer() and given != dt.uint64:
         return True
-    if not (given.is_string() or given.is_floating() or given.is_decimal()):
+    # Hashes of 64 bits without a sign are too large for half of them, and are texts, as they are from CSV.
+    if not (given.is_integer() or given.is_string() or given.is_floating() or given.is_decimal()):
         return False
     zeros = column.re_search(r"^[+-]?0\d") if given.is_string() else ibis.literal(False)
     whole = read_numbers(column).notnull() & ~zeros

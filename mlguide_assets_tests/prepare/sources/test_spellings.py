@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.prediction import ColumnLabel, Limit
-from mlguide_assets.prepare.contracts.unreadable_values import cause_of_number, cause_of_time
+from mlguide_assets.prepare.contracts.unreadable_values import cause_of_fraction, cause_of_number, cause_of_time
 from mlguide_assets.prepare.sources.spellings import (
     are_whole_numbers,
     read_decimal_comma,
@@ -173,6 +173,35 @@ def test_what_is_no_number_is_explained_by_what_it_looks_like(text: str, words: 
     assert repr(text) in message
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    {
+        "1,000": "can be 1000 or 1.000; write 1000 without a comma if it is the first, and state format: decimal_comma",
+        "-12,345": "can be -12345 or -12.345",
+        "1,234,567": "has commas between thousands; write it without, as in 1234567",
+        "1,234.56": "has commas between thousands; write it without, as in 1234.56",
+        "1,5": "has a comma for its decimal point; state format: decimal_comma",
+        "0,123": "has a comma for its decimal point",
+        "1 234,5": "has a comma for its decimal point",
+        "1.234,567": "has a comma for its decimal point",
+        "50%": "is more than one; write the number alone",
+        "€ 5": "write the number alone",
+        "5 kg": "write the number alone",
+        "(5)": "is how accounts write a negative one; write -5",
+        "1 000": "has marks between thousands; write it without, as in 1000",
+        "-inf": "is infinite; leave it empty",
+        "true": "is a flag; write 1 and 0",
+        "unknown": "is none; leave it empty where it is not known",
+        "#DIV/0!": "is none; leave it empty where it is not known",
+        "?": "is none; leave it empty where it is not known",
+    }.items(),
+)
+def test_what_is_no_fraction_is_explained_by_what_it_looks_like(text: str, words: str) -> None:
+    message = cause_of_fraction("price", text)
+    assert words in message
+    assert repr(text) in message
+
+
 @pytest.mark.parametrize("text", ["u-17", "0f8fad5b-d9cb-469f-a165-70867728950e", "true"])
 def test_a_text_among_ids_that_are_numbers_is_a_mistake(text: str) -> None:
     message = cause_of_number("id", text, is_id=True)
@@ -199,6 +228,14 @@ def test_ids_of_other_types_are_known_by_these() -> None:
     assert are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1, 2])})).id)
     assert are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1.0, None])})).id)
     assert not are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1.5])})).id)
+
+
+def test_hashes_without_a_sign_are_texts_as_they_are_from_csv(duck: Any) -> None:
+    hashes = [2**64 - 1 - place for place in range(9)] + [7]
+    for ids in (pa.array(hashes, pa.uint64()), pa.array(list(map(str, hashes)))):
+        assert not are_whole_numbers(ibis.memtable(pa.table({"id": ids})).id)
+        assert read(read_texts, ids, duck) == list(map(str, hashes))
+    assert are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1, 2], pa.uint64())})).id)
 
 
 @pytest.mark.parametrize(
