@@ -10,17 +10,16 @@ from typing import Any
 
 import duckdb
 import ibis
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_csv, read_parquet
-from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv, refuse_equal_names
+from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import COMPRESSED, FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
+from mlguide_assets.prepare.sources.parquet_files import open_parquet
 
 
 def read_files(
@@ -76,22 +75,7 @@ def open_table(found: FoundTable, connection: Any, scratch: Path, *, checked: bo
             _check_lines(parts, connection)
         tables = [part.opened(connection) for part in parts]
         return tables[0] if len(tables) == 1 else ibis.union(*tables)
-    columns = [_parquet_columns(path) for path in found.files]
-    for path, names in zip(found.files, columns, strict=True):
-        refuse_equal_names(names, path)
-    table = read_parquet(connection, *found.files, union_by_name=len(columns) > 1, binary_as_string=True)
-    # Where a part lacks a column, the table has none, rather than one that is empty there.
-    return table.select(*[name for name in columns[0] if all(name in others for others in columns)])
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    try:
-        names: list[str] = pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as parquet: it is cut short, damaged or something else; write it again."
-        ) from error
-    return names
+    return open_parquet(found.files, connection, scratch)
 
 
 def check_lines(found: FoundTable, connection: Any, scratch: Path) -> None:
