@@ -14,8 +14,8 @@ from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.checking import Check, check_problem
 from mlguide_assets.prepare.profiling.decision_counts import Decisions
 from mlguide_assets.prepare.profiling.feature_list import in_lines, number_of_features
-from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
-from mlguide_assets.prepare.sources.reading import describe
+from mlguide_assets.prepare.sources.parquet_faults import refusing_parquet_faults
+from mlguide_assets.prepare.sources.reading import describe, parquet_files
 
 
 def check(file: str, source: str | None, *, as_json: bool) -> None:
@@ -26,7 +26,11 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
         AnsweredError: nothing could be trained from what was found, which was printed.
     """
     problem = with_overrides(load_problem(file), source=source)
-    with tempfile.TemporaryDirectory(prefix="mlguide-check-") as scratch, reporting() as report, refusing_other_text():
+    with (
+        tempfile.TemporaryDirectory(prefix="mlguide-check-") as scratch,
+        reporting() as report,
+        refusing_parquet_faults(lambda: parquet_files(problem, Path(scratch))),
+    ):
         connection = connect(Path(scratch) / "spill")
         try:
             found = check_problem(problem, connection, Path(scratch), report)

@@ -145,8 +145,8 @@ def _loaded(name: str, rows: ibis.Table, view: str, connection: Any) -> ListedTa
         table = connection.create_table(view, rows.select(cleaned), temp=True)
     except duckdb.OutOfMemoryException:
         raise
-    except duckdb.Error as error:
-        return f"it cannot be read ({str(error).splitlines()[0][:120]})"
+    except duckdb.Error:
+        return "it cannot be read: a file of it is damaged, or holds text that is not UTF-8; write it again"
     kept = int(table.count().execute()) if sampled else count
     return ListedTable(name, kept, view, sampled or count == MOST_ROWS, dict(table.schema().items()))
 

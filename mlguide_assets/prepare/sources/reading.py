@@ -29,6 +29,7 @@ from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
+from mlguide_assets.prepare.sources.finding import find_table
 from mlguide_assets.prepare.sources.newest import ORDER, with_newer_rows
 from mlguide_assets.prepare.sources.packaged import folder_of
 from mlguide_assets.prepare.sources.simulated import read_payment_simulator, read_simulator
@@ -95,6 +96,19 @@ def read_source(
         name: _cast(raw[name], name, problem, text_ids[name], keep_newest=name in newest)
         for name in problem.schema.ordered
     }
+
+
+def parquet_files(problem: Problem, scratch: Path) -> list[Path]:
+    """The Parquet files of a source: of its folder, or what was copied to `scratch`."""
+    match problem.source:
+        case PackageSource() as package:
+            folder = str(folder_of(package))
+        case FilesSource(uri=uri) if "://" not in uri:
+            folder = uri
+        case _:
+            return sorted(scratch.rglob("*.parquet"))
+    found = [find_table(Path(folder), name) for name in _names(problem).values()]
+    return [path for table in found if table.kind == "parquet" for path in table.files]
 
 
 def _place(name: TableName, problem: Problem) -> str:

@@ -336,6 +336,17 @@ def latin_parquet(folder: Path) -> None:
     pq.write_table(rows.set_column(place, "subject", pa.array(subjects, pa.binary())), folder / "email_content.parquet")
 
 
+def damaged_parquet(folder: Path) -> None:
+    path = folder / "user_emails.parquet"
+    (folder / "user_emails.csv").unlink()
+    pq.write_table(sample_tables()["user_emails"], path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    start, end = column.data_page_offset, column.data_page_offset + column.total_compressed_size // 2
+    content[start:end] = b"\xff" * (end - start)
+    path.write_bytes(content)
+
+
 def doubled_column(folder: Path, name: str = "theme") -> None:
     rows = sample_tables()["email_content"]
     (folder / "email_content.csv").unlink()
@@ -428,6 +439,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("has user_emails.xlsx, which cannot be read as table 'user_emails': write it as",),
     ),
     "Latin-1 in Parquet": (latin_parquet, ("email_content.parquet, row 2: the text in 'subject' is not UTF-8",)),
+    "damaged Parquet": (damaged_parquet, ("user_emails.parquet is damaged: some of its rows cannot be read",)),
     "two columns of one name": (doubled_column, ("email_content.parquet has several columns called 'theme': rename",)),
     "two columns but for case": (
         lambda folder: doubled_column(folder, "THEME"),

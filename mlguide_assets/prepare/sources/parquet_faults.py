@@ -1,8 +1,8 @@
-"""Text in Parquet files that is not UTF-8, which is found only once it is read, said in words about the file."""
+"""What is found in a Parquet file only once its rows are read, said in words about the file: damage, and other text."""
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -11,21 +11,29 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 
-_FOUND = re.compile(r'string encoding found in Parquet file "(.+?)": value', re.DOTALL)
+_OTHER_TEXT = re.compile(r'string encoding found in Parquet file "(.+?)": value', re.DOTALL)
 
 
 @contextlib.contextmanager
-def refusing_other_text() -> Iterator[None]:
-    """Turn what DuckDB says of such a text into a sentence.
+def refusing_parquet_faults(files: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """Turn what DuckDB says of such a file into a sentence.
+
+    Args:
+        files: gives those that were read; they are searched for the damage.
 
     Raises:
-        InputError: a text is not UTF-8; file, column and row are named.
+        InputError: a text is not UTF-8 (file, column and row are named), or a file is damaged.
     """
     try:
         yield
-    except duckdb.InvalidInputException as error:
-        found = _FOUND.search(str(error))
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        found = _OTHER_TEXT.search(str(error))
         if found is None:
+            for path in files():
+                if _is_damaged(path):
+                    raise InputError(f"{path} is damaged: some of its rows cannot be read; write it again.") from error
             raise
         path = Path(found[1])
         column, row = _first(path) or ("a column of text", 0)
@@ -33,6 +41,15 @@ def refusing_other_text() -> Iterator[None]:
             f"{path}, row {row}: the text in {column!r} is not UTF-8, as which Parquet holds text: "
             f"write the file again from text that is decoded as what it is."
         ) from error
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        for _ in pq.ParquetFile(path).iter_batches():
+            pass
+    except (pa.ArrowException, OSError):
+        return True
+    return False
 
 
 def _first(path: Path) -> tuple[str, int] | None:
