@@ -192,7 +192,25 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+_OTHER_FILES = {
+    b"\x1f\x8b": "compressed with gzip: give it the ending .csv.gz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd: give it the ending .csv.zst",
+    b"BZh": "compressed with bzip2: give it the ending .csv.bz2",
+    b"PK\x03\x04": "a zip archive or a spreadsheet: unpack it, or save each sheet of it as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet: save each sheet of it as CSV in UTF-8",
+    b"PAR1": "Parquet: give it the ending .parquet",
+    b"SQLite format 3\0": "a database: give it by itself, as --source sqlite:///PATH",
+    b"%PDF": "a PDF: export the table in it as CSV",
+}
+"""How files begin that are no CSV, and what to do with them."""
+
+
 def _not_utf8(path: Path, error: UnicodeDecodeError, lines: int) -> str:
+    start = next(_chunks(path))
+    if what := next((what for mark, what in _OTHER_FILES.items() if start.startswith(mark)), None):
+        if path.name.lower().endswith(COMPRESSED):
+            return f"{path} holds no CSV, but what is {what.partition(':')[0]}: take that out of its compression first."
+        return f"{path} is no CSV, but {what}."
     before = error.object[: error.start]
     line = lines + max(before.count(b"\n"), before.count(b"\r")) + 1
     if lines == 0 and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

@@ -358,6 +358,20 @@ def half_a_gzip(folder: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:500])
 
 
+def gzip_without_its_ending(folder: Path) -> None:
+    packed = gzipped(folder / "user_emails.csv")
+    packed.rename(folder / "user_emails.csv")
+
+
+def gzip_of_gzip(folder: Path) -> None:
+    packed = gzipped(folder / "user_emails.csv")
+    packed.write_bytes(gzip.compress(packed.read_bytes()))
+
+
+def parquet_called_csv(folder: Path) -> None:
+    pq.write_table(sample_tables()["user_emails"], folder / "user_emails.csv")
+
+
 BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "missing folder": (shutil.rmtree, ("source folder", "does not exist", "check --source")),
     "missing file": (
@@ -444,6 +458,18 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "two columns but for case": (
         lambda folder: doubled_column(folder, "THEME"),
         ("email_content.parquet has several columns called 'theme': rename or remove all but one",),
+    ),
+    "gzip without its ending": (
+        gzip_without_its_ending,
+        ("user_emails.csv is no CSV, but compressed with gzip: give it the ending .csv.gz",),
+    ),
+    "gzip of gzip": (
+        gzip_of_gzip,
+        ("user_emails.csv.gz holds no CSV, but what is compressed with gzip: take that out",),
+    ),
+    "Parquet called CSV": (
+        parquet_called_csv,
+        ("user_emails.csv is no CSV, but Parquet: give it the ending .parquet",),
     ),
     "half a gzip": (half_a_gzip, ("user_emails.csv.gz cannot be decompressed",)),
     "parts of different columns": (
