@@ -54,8 +54,7 @@ def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
 
 
 def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleResult]) -> str:
-    removing = [each for each in results if each.table == result.table and each.action == "quarantine"]
-    most = max(removing, key=lambda each: each.violations)
+    most = sets_most_aside(result, results)
     stated = _as_yaml(rule.model_copy(update={"max_share": 1.0}))
     allow = f"; or, if these rows are meant to be set aside, allow it with {stated} under contracts in the problem file"
     return (
@@ -66,6 +65,12 @@ def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleRe
         # That nothing is left is no use to anybody.
         f"{most.cause}{allow if result.violations < result.rows else ''}. 'mlguide export quarantined_rows' shows them."
     )
+
+
+def sets_most_aside(result: RuleResult, results: Sequence[RuleResult]) -> RuleResult:
+    """Of a table too many of whose rows are set aside, the rule that most of them break."""
+    removing = [each for each in results if each.table == result.table and each.action == "quarantine"]
+    return max(removing, key=lambda each: each.violations)
 
 
 def _limit(table: TableName, rules: dict[str, Rule]) -> SetAside:

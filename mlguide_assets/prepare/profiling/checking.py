@@ -1,6 +1,6 @@
 """What a problem would train on, counted without training: tables, contract, decisions, the split in time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,15 +9,16 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.changing import changing_warnings
-from mlguide_assets.define.contracts import WellTyped
+from mlguide_assets.define.contracts import SetAside, WellTyped
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
-from mlguide_assets.english import agreeing, counted, with_article
+from mlguide_assets.english import agreeing, counted, percent, with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB
+from mlguide_assets.prepare.contracts.refusals import sets_most_aside
 from mlguide_assets.prepare.contracts.validation import Validated, validate
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.features.building import NONE_FOUND, decisions_of, declared_features
@@ -92,7 +93,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     broken = [each for each in validated.results if each.violations]
     warned = [_said(each) for each in broken if each.action == "warn"]
     quarantined = [_said(each) for each in broken if each.action == "quarantine"]
-    blocked = [_said(each) + _aside(problem, each) for each in broken if _blocks(problem, each)]
+    blocked = [_said_blocked(problem, each, broken) for each in broken if _blocks(problem, each)]
     decisions: Decisions | None = None
     automatic: tuple[ListedFeature, ...] = ()
     if not blocked:
@@ -130,6 +131,14 @@ def _said(result: Any) -> str:
         f"{result.table}: {result.violations:,} of {counted(result.rows, 'row')} "
         f"{agreeing(result.violations, 'break')} {result.rule}{cause}"
     )
+
+
+def _said_blocked(problem: Problem, result: Any, broken: Sequence[Any]) -> str:
+    rule = _rule(problem, result)
+    if isinstance(rule, SetAside):
+        allowed = f"where {rule.name} allows {percent(rule.max_share)}"
+        return f"{_said(sets_most_aside(result, broken))}, so too many would be set aside, {allowed}"
+    return _said(result) + _aside(problem, result)
 
 
 def _blocks(problem: Problem, result: Any) -> bool:

@@ -21,7 +21,7 @@ _OFFSET = r"(:\d\d(\.\d*)?)\s*(Z|UTC|utc|[+-]\d\d(:?\d\d){0,2})$"
 """`UTC` behind a time, as BigQuery writes it, is an offset, too."""
 _NO_SECONDS = r"([T ]\d{1,2}:\d\d)(Z|[+-]\d\d(:?\d\d)?)$"
 _INFINITE = ("infinity", "+infinity", "-infinity")
-_SINCE_1970 = r"\d{10,19}(\.\d+)?"
+_NUMBER = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?"
 _LAST_YEAR = 9999
 _LAST_MICROSECOND = 253_402_300_799_999_999
 """Of that year, since 1970."""
@@ -96,8 +96,10 @@ def refuse_another_format(column: ibis.Column, name: str, table: TableName, *, p
     given = text.as_table().filter(lambda rows: rows.text.notnull()).limit(_LOOKED_AT)
     looked = given.select("text", read=read_times(given.text).notnull()).to_pyarrow().to_pylist()
     other = [row["text"] for row in looked if not row["read"]]
-    # Seconds and milliseconds since 1970 are the contract's to explain.
-    if 2 * len(other) <= len(looked) or re.fullmatch(_SINCE_1970, other[0]):
+    if 2 * len(other) <= len(looked):
+        return
+    # Counts since 1970 and days of a spreadsheet are the contract's to explain, as it does where they are no text.
+    if all(re.fullmatch(_NUMBER, text) for text in other) and not formats_that_read(other):
         return
     # A few that are broken otherwise must not hide the format of the rest.
     fitting = formats_that_read(other) or formats_that_read(sorted(other)[:1])

@@ -108,6 +108,14 @@ def test_what_the_contract_blocks_is_said_and_not_counted_on(duck: Any, tmp_path
     assert "loan_id_is_unique" in found.blocked[0]
 
 
+def test_too_many_rows_set_aside_are_told_by_their_cause(duck: Any, tmp_path: Path) -> None:
+    later = "CASE WHEN i % 3 = 0 THEN TIMESTAMP '2199-01-01' ELSE TIMESTAMP '2024-01-01' + INTERVAL (i * 6) HOUR END"
+    loans = LOANS.replace("TIMESTAMP '2024-01-01' + INTERVAL (i * 6) HOUR", later)
+    (blocked,) = checked(FILE, duck, tmp_path, loans=loans).blocked
+    assert blocked.startswith("loans: 267 of 800 rows break loans.granted_at_is_not_after_now (granted_at lies in the")
+    assert blocked.endswith("too many would be set aside, where loans.few_rows_are_set_aside allows 20%")
+
+
 def a_long_window(text: str) -> str:
     return text.replace("window: 7d", "window: 900d")
 
