@@ -24,6 +24,8 @@ CHOSEN_VARIABLE = "MLGUIDE_CHOSEN_PROBLEM"
 BUCKETS = ("s3", "gs", "az", "abfss")
 """The schemes of object storage."""
 DEFAULT_HOME = ".mlguide"
+LONGEST_HOME = 440
+"""Bytes of a home's path. SQLite allows 504 for a database, and the longest name below a home has 61."""
 
 
 COMMANDS_ON_A_HOME = (
@@ -217,6 +219,11 @@ class Home:
 
     def ensure_writable(self) -> None:
         """Fail now, with one sentence, rather than half-way through a run; and keep what is written from others."""
+        if (length := len(os.fsencode(self.root.absolute()))) > LONGEST_HOME:
+            raise InputError(
+                f"The path of the home directory {self.root} has {length} bytes, and SQLite opens no database "
+                f"below one of more than {LONGEST_HOME}: choose a shorter one with --home or {HOME_VARIABLE}."
+            )
         probe = self.root / f".write-test-{os.getpid()}"
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,11 +1,13 @@
 """Where the home is, and how commands name it."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.settings import CHOSEN_VARIABLE, HOME_VARIABLE, OPTION_VARIABLE, Home
+from mlguide_assets.settings import CHOSEN_VARIABLE, HOME_VARIABLE, LONGEST_HOME, OPTION_VARIABLE, Home
 
 
 def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +62,16 @@ def test_a_home_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> Non
         home.require_used()
     home.dagster.mkdir()
     home.require_used()
+
+
+def test_a_home_whose_databases_could_not_be_opened_is_refused_and_not_made(tmp_path: Path) -> None:
+    folder = tmp_path / ("y" * 200)
+    home = Home(folder / ("x" * (LONGEST_HOME - len(str(folder)) - 1)))
+    home.ensure_writable()
+    # The longest name of a database below it.
+    with closing(sqlite3.connect(home.root / ("d" * 60))) as database:
+        database.execute("CREATE TABLE t (x)")
+    longer = Home(Path(f"{home.root}x"))
+    with pytest.raises(InputError, match="has 441 bytes, and SQLite opens no database below one of more than 440"):
+        longer.ensure_writable()
+    assert not longer.root.exists()

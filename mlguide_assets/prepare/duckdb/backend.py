@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -20,6 +21,7 @@ from ibis.backends.duckdb import Backend
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.common.graph import Graph
 
+from mlguide_assets.prepare.duckdb.connection import quoted
 from mlguide_assets.prepare.duckdb.expression_shape import EPOCH, Shape, shape_of
 
 MOST_NESTED = 50
@@ -66,6 +68,12 @@ class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         if kept is None:
             kept = _KEPT.put(shape.key, _compiled(op, shape))
         return kept.of(shape.given) if kept.is_whole else str(super().compile(expr))
+
+    def to_parquet(self, expr: Any, /, path: Path | str, *, params: Any = None, **kwargs: Any) -> None:
+        """Write rows to a file. Ibis writes its path as Python does: with a `\\` or both quotes it is another."""
+        self._run_pre_execute_hooks(expr)
+        options = ["FORMAT parquet", *(f"{name.upper()} {value!r}" for name, value in kwargs.items())]
+        self.raw_sql(f"COPY ({self.compile(expr, params=params)}) TO {quoted(path)} ({', '.join(options)})")
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def read_parquet(connection: Any, *paths: Path, **options: Any) -> "ibis.Table":
 
 def read_parquet_below(connection: Any, folder: Path, pattern: str) -> "ibis.Table":
     """The Parquet files below a folder that match a pattern, with the column `FILE`."""
-    return connection.read_parquet(f"{pattern_of(folder)}/{pattern}", hive_partitioning=False, filename=FILE)
+    return read_parquet(connection, *sorted(folder.glob(pattern)), filename=FILE)
 
 
 def read_csv(connection: Any, path: Path, columns: Mapping[str, str], **options: Any) -> "ibis.Table":

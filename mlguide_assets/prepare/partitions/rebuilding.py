@@ -108,7 +108,7 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
         if not place.exists():
             place.mkdir()
             pq.write_table(schema.empty_table(), place / "none.parquet")
-    return {key: [f"{pattern_of(place)}/*.parquet"] for key, place in places.items()}
+    return {key: list(map(pattern_of, sorted(place.glob("*.parquet")))) for key, place in places.items()}
 
 
 def partition_of(file: ibis.Column) -> ibis.Column:

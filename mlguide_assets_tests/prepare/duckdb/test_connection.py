@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pytest
 import sqlalchemy
 
@@ -41,9 +42,22 @@ def test_the_file_that_is_given_is_read_with_its_own_columns(duck: Any, tmp_path
     ]
 
 
+@pytest.mark.parametrize("name", [*FOLDERS, 'it\'s "mine"', "a\\b", "a\u00a0b", "a\tb", "$HOME ~"])
+def test_a_table_is_written_where_it_is_said(duck: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    for pass_ in range(2):
+        duck.to_parquet(ibis.memtable({"x": [pass_]}), str(tmp_path / name / "x.parquet"), compression="zstd")
+        assert read_parquet_below(duck, tmp_path / name, "*.parquet").to_pyarrow()["x"].to_pylist() == [pass_]
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.parquet")] == [Path(name) / "x.parquet"]
+
+
 def test_tables_are_the_same_whatever_the_folders_of_lake_and_source_are_called(duck: Any, tmp_path: Path) -> None:
     found = []
-    for place in (tmp_path / "plain", tmp_path / "partition=2024-01" / "[wip] user_id=7 * ? # 5%20"):
+    for place in (
+        tmp_path / "plain",
+        tmp_path / "partition=2024-01" / "[wip] user_id=7 * ? # 5%20",
+        tmp_path / 'it\'s "mine" a\\b',
+    ):
         shop = Shop.opened(seed=0, days=4)
         shop.write(place / "shop")
         lake = lake_over(duck, place / "home")
