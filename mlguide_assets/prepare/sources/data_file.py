@@ -132,7 +132,7 @@ def _copied(rows: ibis.Table, found: FoundTable, connection: Any, scratch: Path)
     try:
         # It is read at once and then removed, and ids, which are most of it, do not compress.
         connection.to_parquet(rows, str(copy), compression="uncompressed")
-    except duckdb.IOException:
+    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except duckdb.Error:
         check_lines(found, connection, scratch)

@@ -120,7 +120,7 @@ def _check_lines(parts: list[_CsvPart], connection: Any) -> None:
     for part in parts:
         try:
             part.opened(connection).count().execute()
-        except duckdb.IOException:
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InterruptException, MemoryError):
             raise
         except duckdb.Error as error:
             fault = _csv_fault(str(error), part.header)

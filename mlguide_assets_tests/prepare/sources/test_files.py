@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -519,6 +520,17 @@ def test_a_bad_file_is_reported_in_one_sentence(fault: str, duck: Any, folder: P
     message = refusal(sample_problem(folder), duck, tmp_path)
     for words in wanted:
         assert words in message
+
+
+def test_what_the_machine_lacks_is_not_called_a_fault_of_the_file(
+    duck: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: Any) -> Any:
+        raise duckdb.OutOfMemoryException("failed to allocate data of size 2.0 MiB")
+
+    monkeypatch.setattr("mlguide_assets.prepare.sources.files._CsvPart.opened", opened)
+    with pytest.raises(duckdb.OutOfMemoryException):
+        cast_rows("user_profiles", folder, duck)
 
 
 WRONG_CELLS = {
