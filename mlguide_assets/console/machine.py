@@ -5,17 +5,19 @@ Each library words these in its own way. They are recognised by their text, sinc
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlguide_assets.prepare.hosts.database import database_refusal
 
+_ANOTHER_HOME = "choose another home with --home"
 FULL_BYTES = 16 * 2**20
 """A disk with less than this is full: what failed on it has removed its own files by the time that it is asked."""
 _FULL = (
     r"no space left|disk is full|quota exceeded",
     "{place} cannot be written, since the disk is full",
-    "free space there, or choose another home with --home",
+    f"free space there, or {_ANOTHER_HOME}",
 )
 _BROKEN = (
     r"input/output error|disk i/o error|stale file handle",
@@ -27,7 +29,7 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
         r"read-only file system|readonly database",
         "{place} cannot be written, since it is read-only",
-        "make it writable for this user, or choose another home with --home",
+        f"make it writable for this user, or {_ANOTHER_HOME}",
     ),
     (
         r"permission denied|operation not permitted|unable to open database file",
@@ -76,6 +78,8 @@ def sentence(text: str, place: Path) -> str | None:
             # SQLite calls it that, too, when it finds no room to share memory with other processes.
             _, refused, remedy = _FULL if cause is _BROKEN and _is_full(where) else cause
             said = refused.format(place=where, words=found[0].lower())
+            if place not in (where, *where.parents) and Path(tempfile.gettempdir()) in where.parents:
+                remedy = remedy.replace(_ANOTHER_HOME, "name another folder for temporary files with TMPDIR")
             return f"{said}: {remedy}, then run again; what was there before is untouched."
     return None
 

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_causes_are_named_with_what_to_do(text: str) -> None:
     assert said is not None
     assert all(words in said for words in REFUSED[text])
     assert "SET" not in said
+
+
+def test_a_full_disk_of_temporary_files_is_no_fault_of_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = f"OSError: [Errno 28] No space left on device: '{tmp_path}/mlguide-check-x/orders.csv'"
+    assert "name another folder for temporary files with TMPDIR" in str(sentence(text, HOME))
+    assert "choose another home with --home" in str(sentence(text, tmp_path))
 
 
 @pytest.mark.parametrize(("free", "said"), [(3 * 2**20, "disk is full"), (2**30, "check the disk")])

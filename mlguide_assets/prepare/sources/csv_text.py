@@ -30,6 +30,7 @@ def readable_csv(path: Path, scratch: Path) -> Path:
 
     Raises:
         InputError: it is not UTF-8, or not what its ending says.
+        OSError: the copy cannot be written; it is named.
     """
     compressed = path.name.lower().endswith(COMPRESSED)
     ends = _LineEnds()
@@ -48,8 +49,12 @@ def readable_csv(path: Path, scratch: Path) -> Path:
     if not compressed and ends.alike:
         return path
     copy = scratch / f"{len(list(scratch.iterdir()))}-{path.name}.csv"
-    with copy.open("wb") as out:
-        out.writelines(_chunks(path) if ends.alike else with_line_feeds(_chunks(path)))
+    try:
+        with copy.open("wb") as out:
+            out.writelines(_chunks(path) if ends.alike else with_line_feeds(_chunks(path)))
+    except OSError as error:
+        # The file itself was read to its end before: this is the disk of the copy.
+        raise OSError(error.errno, error.strerror, str(copy)) from error
     return copy
 
 

@@ -108,6 +108,9 @@ def _csv_parts(found: FoundTable, scratch: Path) -> list[_CsvPart]:
             path = readable_csv(given, scratch)
             parts.append(_CsvPart(given, path, header(path, given)))
         except (OSError, csv.Error) as error:
+            # The disk that a copy is written to, which the caller names.
+            if getattr(error, "filename", None) not in (None, str(given)):
+                raise
             raise InputError(f"{given} cannot be read: check that it is a CSV file and may be read.") from error
         if parts[-1].header != parts[0].header:
             raise InputError(

@@ -1,5 +1,6 @@
 """CSV and Parquet files: the odd ones that are read, and the bad ones that are told apart in one sentence."""
 
+import errno
 import gzip
 import shutil
 from collections.abc import Callable
@@ -531,6 +532,23 @@ def test_what_the_machine_lacks_is_not_called_a_fault_of_the_file(
     monkeypatch.setattr("mlguide_assets.prepare.sources.files._CsvPart.opened", opened)
     with pytest.raises(duckdb.OutOfMemoryException):
         cast_rows("user_profiles", folder, duck)
+
+
+def test_a_full_disk_of_a_copy_is_not_called_a_fault_of_the_file(
+    duck: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gzipped(folder / "user_profiles.csv")
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode="r", **more: (full if "w" in mode else opened)(path, mode, **more)
+    )
+    with pytest.raises(OSError, match="No space left") as caught:
+        cast_rows("user_profiles", folder, duck)
+    assert caught.value.filename.startswith(f"{folder} scratch")
 
 
 WRONG_CELLS = {
