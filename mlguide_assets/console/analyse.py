@@ -10,6 +10,7 @@ from mlguide_assets.experiment.analysis.analysis import analyse
 from mlguide_assets.experiment.analysis.design import Better, Kind
 from mlguide_assets.experiment.analysis.reading import ExperimentFile, GuardrailOption, MetricOption, read_experiment
 from mlguide_assets.prepare.duckdb.connection import connect
+from mlguide_assets.prepare.sources.data_file import refusing_damage
 
 _KINDS: dict[str, Kind] = {"binary": "binary", "mean": "mean"}
 _BETTER: dict[str, Better] = {"higher": "higher", "lower": "lower"}
@@ -21,7 +22,11 @@ def show_analysis(file: ExperimentFile, as_json: bool) -> None:
     Raises:
         InputError: the file cannot be read, or is not what the options say.
     """
-    with TemporaryDirectory(prefix="mlguide-") as folder, console.status("Analysing the experiment"):
+    with (
+        TemporaryDirectory(prefix="mlguide-") as folder,
+        console.status("Analysing the experiment"),
+        refusing_damage(file.path),
+    ):
         rows, design = read_experiment(file, connect(Path(folder)), Path(folder))
         found = analyse(rows, design)
     if as_json:

@@ -18,6 +18,7 @@ from mlguide_assets.experiment.off_policy.support import (
     Diagnostics,
 )
 from mlguide_assets.prepare.duckdb.connection import connect
+from mlguide_assets.prepare.sources.data_file import refusing_damage
 from mlguide_assets.statistics.intervals import Estimate
 
 _NAMES = {IPS: "IPS", SNIPS: "SNIPS", DM: "DM (model only)", DR: "DR"}
@@ -30,7 +31,11 @@ def show_off_policy(file: LogFile, json_wanted: bool) -> None:
     Raises:
         InputError: the file cannot be read, or holds what cannot be true.
     """
-    with TemporaryDirectory(prefix="mlguide-") as folder, console.status("Reading the log and fitting its models"):
+    with (
+        TemporaryDirectory(prefix="mlguide-") as folder,
+        console.status("Reading the log and fitting its models"),
+        refusing_damage(file.path),
+    ):
         read = read_log(file, connect(Path(folder)), Path(folder))
         found = evaluate(read.log, read.predict)
     if json_wanted:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -196,3 +198,22 @@ def test_a_trigger_must_be_yes_or_no(folder: Path) -> None:
     assert (code, "neither 0 nor 1" in said) == (2, True)
     code, _, said = run(folder / "visits.csv", "--trigger", "absent")
     assert (code, "absent" in said) == (2, True)
+
+
+def test_a_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    groups = pa.array([b"caf\xe9" if name == "new" else b"old" for name in visits()["group"]])
+    rows = pa.Table.from_pandas(visits())
+    pq.write_table(rows.set_column(rows.column_names.index("group"), "group", groups), tmp_path / "v.parquet")
+    code, _, error = run(tmp_path / "v.parquet")
+    assert (code, "v.parquet, row 2: the text in 'group' is not UTF-8" in error) == (2, True)
+
+
+def test_a_damaged_file_is_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "v.parquet").mkdir()
+    part = tmp_path / "v.parquet" / "part-0.parquet"
+    pq.write_table(pq.read_table(folder / "visits.parquet"), part, compression="zstd")
+    content = bytearray(part.read_bytes())
+    content[100:4000] = b"\xff" * 3900
+    part.write_bytes(content)
+    code, _, error = run(tmp_path / "v.parquet")
+    assert (code, "part-0.parquet is damaged: some of its rows cannot be read" in error) == (2, True)

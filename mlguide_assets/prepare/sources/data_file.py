@@ -5,6 +5,7 @@ It reads no problem file, maps no names and checks no contract: that is what the
 
 import difflib
 from collections.abc import Container, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from re import fullmatch
 from typing import Any
@@ -18,6 +19,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.sources.files import check_lines, open_table
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, as_table
+from mlguide_assets.prepare.sources.parquet_faults import refusing_parquet_faults
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, number_reader, without_null_words
 
 _REST = "(rest of) "
@@ -59,6 +61,20 @@ def read_columns(
     if found.kind == "csv":
         rows = _copied(rows, found, connection, scratch)
     return _with_rest(rows, path, measures, decimal_comma).select(*columns)
+
+
+def refusing_damage(path: Path) -> AbstractContextManager[None]:
+    """While the columns of a file are computed: what is met only then in a Parquet file becomes one sentence.
+
+    Raises:
+        InputError: a text is not UTF-8, or the file is damaged.
+    """
+
+    def files() -> Iterable[Path]:
+        found = as_table(path)
+        return found.files if found and found.kind == "parquet" else ()
+
+    return refusing_parquet_faults(files)
 
 
 def refuse_null_words(table: ibis.Table, path: Path, named: Iterable[tuple[str, str]]) -> None:
