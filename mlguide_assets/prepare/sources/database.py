@@ -109,10 +109,10 @@ def _land(
     except OSError:
         # The disk that it is copied to, which the caller names.
         raise
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise InputError(
-            f"Table {name!r} of {where} has the text {error.object[:40]!r}, which is not UTF-8: write it there again "
-            f"from text that is decoded as what it is."
+            f"Table {name!r} of {where} holds text that is not UTF-8 ({first_line(error)}): write it there again from "
+            f"text that is decoded as what it is."
         ) from error
     except Exception as error:
         raise _unreadable(name, where, _first_of(error)) from error

@@ -17,8 +17,11 @@ from ibis.common.exceptions import TableNotFound
 
 from mlguide_assets.prepare.sources.spellings import EXACT
 
-_COLUMNS_AT_ONCE = 100
-"""Of one query: SQLite has a limit on the columns of a result."""
+_COLUMNS_AT_ONCE = 10
+"""Whose kinds of values are found together: all combinations of them are looked at."""
+
+_STEPS = 10_000_000
+"""Of SQLite's machine, between signs of life: less than a second."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,30 @@ class SqliteTable:
 
     def _types(self, columns: list[str]) -> dict[str, pa.DataType]:
         """The type of each column that holds all of its values, exactly."""
-        found: dict[str, pa.DataType] = {}
+        held: dict[str, set[str]] = {}
         for start in range(0, len(columns), _COLUMNS_AT_ONCE):
             some = columns[start : start + _COLUMNS_AT_ONCE]
-            asked = ", ".join(f"max({has})" for column in some for has in _questions(_quoted(column)))
-            (answers,) = self._execute(f"SELECT {asked} FROM {self._rows}").fetchall()
-            each = len(answers) // len(some)
-            for place, column in enumerate(some):
-                has = map(bool, answers[place * each : (place + 1) * each])
-                found[column] = _type_of(*has, boolean=self.declared[column].upper().startswith("BOOL"))
-        return found
+            kinds = ", ".join(f"typeof({_quoted(column)})" for column in some)
+            found = self._execute(f"SELECT DISTINCT {kinds} FROM {self._rows}").fetchall()
+            held |= {column: {row[place] for row in found} - {"null"} for place, column in enumerate(some)}
+        return {column: self._type_of(column, kinds) for column, kinds in held.items()}
+
+    def _type_of(self, column: str, kinds: set[str]) -> pa.DataType:
+        if kinds == {"blob"}:
+            return pa.binary()
+        if kinds == {"real"} or (kinds == {"integer", "real"} and not self._has_integers_beyond(column, -EXACT, EXACT)):
+            return pa.float64()
+        if kinds == {"integer"}:
+            is_flag = self.declared[column].upper().startswith("BOOL") and not self._has_integers_beyond(column, 0, 1)
+            return pa.bool_() if is_flag else pa.int64()
+        return pa.string()
+
+    def _has_integers_beyond(self, column: str, low: int, high: int) -> bool:
+        name = _quoted(column)
+        condition = f"typeof({name}) = 'integer' AND {name} NOT BETWEEN {low} AND {high}"
+        return bool(self._execute(f"SELECT EXISTS (SELECT 1 FROM {self._rows} WHERE {condition})").fetchone()[0])
 
     def _execute(self, query: str) -> sqlite3.Cursor:
-        self.connection.text_factory = _as_utf8
         return self.connection.execute(query)
 
 
@@ -97,9 +111,11 @@ def write_sqlite_table(
     """Write a table to a Parquet file, in batches.
 
     Raises:
-        UnicodeDecodeError: a text is not UTF-8.
+        UnicodeError: a text is not UTF-8.
     """
     writer = None
+    # The kinds of all values are found before there is a first batch.
+    table.connection.set_progress_handler(alive, _STEPS)
     try:
         for batch in table.batches(wanted, size):
             writer = writer or pq.ParquetWriter(path, batch.schema)
@@ -107,36 +123,14 @@ def write_sqlite_table(
             alive()
         if writer is None:
             pq.write_table(pa.table({column: pa.array([], pa.string()) for column in table.columns}), path)
+    except sqlite3.OperationalError as error:
+        if "decode to UTF-8" in str(error):
+            raise UnicodeError(str(error).partition("column ")[2]) from error
+        raise
     finally:
+        table.connection.set_progress_handler(None, 0)
         if writer is not None:
             writer.close()
-
-
-def _questions(column: str) -> tuple[str, ...]:
-    """Conditions about a value, in the order of the arguments of `_type_of`."""
-    kind = f"typeof({column})"
-    return (
-        f"{kind} = 'integer'",
-        f"{kind} = 'integer' AND {column} NOT IN (0, 1)",
-        f"{kind} = 'integer' AND {column} NOT BETWEEN {-EXACT} AND {EXACT}",
-        f"{kind} = 'real'",
-        f"{kind} = 'text'",
-        f"{kind} = 'blob'",
-    )
-
-
-def _type_of(
-    integers: bool, counts: bool, large: bool, fractions: bool, texts: bool, blobs: bool, *, boolean: bool
-) -> pa.DataType:
-    if texts or (blobs and (integers or fractions)) or (large and fractions):
-        return pa.string()
-    if blobs:
-        return pa.binary()
-    if fractions:
-        return pa.float64()
-    if integers:
-        return pa.bool_() if boolean and not counts else pa.int64()
-    return pa.string()
 
 
 def _array(values: tuple[Any, ...], type_: pa.DataType) -> pa.Array:
@@ -151,12 +145,8 @@ def _array(values: tuple[Any, ...], type_: pa.DataType) -> pa.Array:
 
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
-        return _as_utf8(value)
+        return value.decode()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _as_utf8(text: bytes) -> str:
-    return text.decode()
 
 
 def _quoted(name: str) -> str:

@@ -19,6 +19,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.sources.database import read_database
+from mlguide_assets.prepare.sources.sqlite_tables import sqlite_table, write_sqlite_table
 from mlguide_assets_tests.prepare.ingesting import accepted, lake_over, refusal
 from mlguide_assets_tests.samples import Tables, sample_problem, sample_tables
 
@@ -142,12 +143,27 @@ def test_a_column_of_sqlite_holds_what_its_values_are(
 
 
 @pytest.mark.usefixtures("sqlite_driver")
+def test_finding_out_what_a_column_of_sqlite_holds_is_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlguide_assets.prepare.sources.sqlite_tables._STEPS", 100)
+    signs: list[None] = []
+    with sqlite3.connect(tmp_path / "odd.sqlite") as database:
+        database.execute("CREATE TABLE odd (value)")
+        database.executemany("INSERT INTO odd VALUES (?)", [(number,) for number in range(500)])
+        table = sqlite_table(database, "odd")
+        write_sqlite_table(table, ["value"], tmp_path / "odd.parquet", size=1000, alive=lambda: signs.append(None))
+    database.close()
+    assert len(signs) > 2
+
+
+@pytest.mark.usefixtures("sqlite_driver")
 def test_a_text_of_sqlite_that_is_not_utf8_is_named(duck: Any, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "odd.sqlite") as database:
         database.execute("CREATE TABLE odd (name text)")
         database.execute("INSERT INTO odd VALUES (CAST(x'636166e9' AS TEXT))")
     database.close()
-    with pytest.raises(InputError, match=r"Table 'odd' of sqlite.* has the text b'caf\\xe9', which is not UTF-8"):
+    with pytest.raises(InputError, match=r"Table 'odd' of sqlite.* holds text that is not UTF-8 \('name' with text"):
         rows_of("odd", f"sqlite://{tmp_path / 'odd.sqlite'}", duck, tmp_path)
 
 
