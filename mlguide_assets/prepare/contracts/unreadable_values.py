@@ -7,6 +7,7 @@ import re
 
 from mlguide_assets.define.dates import format_since_1970, may_be_of_excel
 from mlguide_assets.define.schema import EntityTable, EventTable
+from mlguide_assets.prepare.sources.names import plain
 
 _FORMATS = {"seconds": "epoch_s", "milliseconds": "epoch_ms", "microseconds": "epoch_us"}
 
@@ -16,6 +17,8 @@ def cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
     column, _, rest = unreadable.partition("=")
     others = "|".join(map(re.escape, table.columns))
     value = re.split(rf", (?:{others})=", rest)[0].strip()
+    if plain(value) == plain(table.columns[column].name or column):
+        return f"{column} holds {value!r}, its own name: a second header stands among the rows; remove that line"
     match table.columns[column].kind:
         case "time":
             return cause_of_time(column, value)
@@ -73,6 +76,11 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
         return f"{must} can be {digits} or a number with a fraction; write digits alone, as in {digits}"
     if re.fullmatch(r"[+-]?\d+(\.0*)?", text):
         return f"{must} is too large, or was a floating-point number that lost digits; write it as a 64-bit integer"
+    if re.fullmatch(r"[+-]?\d+,0{1,2}", text):
+        return (
+            f"{must} has a decimal comma; write {text.partition(',')[0]}, or state {{kind: number, format: "
+            f"decimal_comma}} for the column in the problem file"
+        )
     if re.fullmatch(r"[+-]?\d*[.,]\d+", text):
         return f"{must} has a fraction; round it in the source"
     if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text):

@@ -455,6 +455,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("has user_emails.xlsx, which cannot be read as table 'user_emails': write it as",),
     ),
     "Latin-1 in Parquet": (latin_parquet, ("email_content.parquet, row 2: the text in 'subject' is not UTF-8",)),
+    "a second header": (
+        row_after(300, "user id,email id,unsubscribed,delivered at"),
+        ("user_id holds 'user id', its own name: a second header stands among the rows; remove that line",),
+    ),
     "damaged Parquet": (damaged_parquet, ("user_emails.parquet is damaged: some of its rows cannot be read",)),
     "two columns of one name": (doubled_column, ("email_content.parquet has several columns called 'theme': rename",)),
     "two columns but for case": (

@@ -158,6 +158,7 @@ def test_a_limit_says_which_numbers_are_which_outcome(limit: Limit, outcomes: li
         ("1,000", "can be 1000"),
         ("1 000 000", "can be 1000000"),
         ("1,5", "has a fraction"),
+        ("73,0", "has a decimal comma; write 73, or state {kind: number, format: decimal_comma}"),
         ("1.5", "has a fraction"),
         ("1.4e+18", "loses digits"),
         ("9" * 30, "too large"),
