@@ -16,7 +16,7 @@ from rich.table import Table
 from mlguide_assets_tests.benchmarks.rows import Row
 from mlguide_assets_tests.benchmarks.rows_of_experiments import error_rates, figures, off_policy, replayed
 from mlguide_assets_tests.benchmarks.rows_of_homes import analyse, drift, loading, rollback, serving, whole_run
-from mlguide_assets_tests.benchmarks.rows_of_problems import problems
+from mlguide_assets_tests.benchmarks.rows_of_problems import chance, problems
 from mlguide_assets_tests.benchmarks.rows_of_tables import (
     engines,
     features,
@@ -78,6 +78,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
 def _asked_for(folder: Path, sizes: list[int], seeds: int) -> list[tuple[str, Callable[[], list[Row]]]]:
     """What is measured only by its name, since it takes many minutes."""
     return [
+        ("chance", lambda: chance(folder / "chance")),
         ("replay", lambda: replayed(seeds)),
         ("scale", lambda: scale(folder, sizes)),
         ("engines", lambda: engines(folder)),

@@ -10,6 +10,7 @@ Row = tuple[str, str, str, str]
 """What, measured, budget, and whether it is within."""
 
 PYTHON = sys.executable
+MLGUIDE = str(Path(PYTHON).with_name("mlguide"))
 GIGABYTE = 1024**3
 
 

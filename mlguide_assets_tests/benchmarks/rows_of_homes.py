@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from mlguide_assets_tests.benchmarks.rows import PYTHON, Row, measured, printed_by, within
+from mlguide_assets_tests.benchmarks.rows import MLGUIDE, Row, measured, printed_by, within
 
 
 def loading() -> list[Row]:
@@ -20,7 +20,7 @@ def loading() -> list[Row]:
 
 def whole_run(folder: Path) -> list[Row]:
     """The default world in a new home, all packages installed and read once before."""
-    command = [str(Path(PYTHON).with_name("mlguide")), "run", "--home"]
+    command = [MLGUIDE, "run", "--home"]
     measured([*command, str(folder / "warm-up"), "--sends", "2000"], folder / "printed")
     printed, seconds, gigabytes = measured([*command, str(folder / "home")], folder / "printed")
     found = re.search(r"model_explanations\s+[\d,]+ rows\s+([\d.]+) s", printed)
@@ -37,7 +37,7 @@ def whole_run(folder: Path) -> list[Row]:
 def rollback(folder: Path) -> list[Row]:
     """The whole command, between two champions that were promoted by hand: how good they are does not matter."""
     home, log = folder / "two-champions", folder / "printed"
-    command = [str(Path(PYTHON).with_name("mlguide"))]
+    command = [MLGUIDE]
     for until in ("2025-11-01T00:00:00", "2025-12-01T00:00:00"):
         measured([*command, "run", "--sends", "3000", "--home", str(home)], log, MLGUIDE_WORLD_TIME=until)
     for version in ("1", "2"):
@@ -54,7 +54,7 @@ def rollback(folder: Path) -> list[Row]:
 def serving(folder: Path) -> list[Row]:
     """The API on the home of the whole run, which is made here where that was left out."""
     if not (folder / "home").exists():
-        measured([str(Path(PYTHON).with_name("mlguide")), "run", "--home", str(folder / "home")], folder / "printed")
+        measured([MLGUIDE, "run", "--home", str(folder / "home")], folder / "printed")
     place = folder / "serving"
     place.mkdir()
     got = json.loads(printed_by(["-m", "mlguide_assets_tests.benchmarks.serving", str(folder / "home"), str(place)]))
@@ -143,7 +143,7 @@ def analyse(folder: Path) -> list[Row]:
             data = folder / f"experiment.{ending}"
             printed_by(["-c", code, str(data), unit])
             options = ["--unit", "unit", "--variant", "arm", "--control", "old", "--covariate", "earlier", "--json"]
-            command = [str(Path(PYTHON).with_name("mlguide")), "experiment", "analyse", "--data", str(data), *options]
+            command = [MLGUIDE, "experiment", "analyse", "--data", str(data), *options]
             metrics = ["--metric", "paid:binary", "--metric", "spent:mean"]
             _, seconds, gigabytes = measured([*command, *metrics], folder / "printed")
             data.unlink()

@@ -1,8 +1,11 @@
 """How well other people's tables are predicted."""
 
 import json
+import subprocess
+from pathlib import Path
 
-from mlguide_assets_tests.benchmarks.rows import Row, printed_by, within
+from mlguide_assets_tests.benchmarks.chance import WORLDS, about, write_world
+from mlguide_assets_tests.benchmarks.rows import MLGUIDE, Row, measured, printed_by, within
 
 _REFERENCES = {
     "f1_dnf": {"roc_auc": 0.82},
@@ -47,3 +50,23 @@ def _wide_problem() -> list[Row]:
     what = f"features of 1.47 M purchases, {got['automatic']} automatic ones, processor time; ROC AUC with them"
     figure = f"{seconds:.0f} s, {gigabytes:.1f} GB; {value:.3f} ({low:.3f}–{high:.3f})"
     return [(what, figure, "≤ 60 s, ≤ 4 GB", within(seconds <= 60 and gigabytes <= 4))]
+
+
+def chance(folder: Path) -> list[Row]:
+    """Drafted files as they are, where the outcome cannot be predicted: a model that does has looked ahead."""
+    return [_told_from_chance(name, folder / name) for name in WORLDS]
+
+
+def _told_from_chance(name: str, folder: Path) -> Row:
+    """What `init` and `run` make of a world, and whether the gate tells it from chance."""
+    outcome, file, home = write_world(name, folder / "data"), folder / "drafted.yaml", str(folder / "home")
+    measured([MLGUIDE, "init", "--source", str(folder / "data"), "--out", str(file)], folder / "printed")
+    file.write_text(about(outcome, file.read_text()))
+    measured([MLGUIDE, "run", "--problem", str(file), "--home", home], folder / "printed")
+    shown = subprocess.run([MLGUIDE, "status", "--json", "--home", home], check=True, capture_output=True, text=True)
+    status = json.loads(shown.stdout)
+    evaluation = status["evaluation"]
+    auc = {**evaluation["baselines"], "xgboost": evaluation["xgboost"]}[evaluation["candidate"]]["roc_auc"]
+    gate = next(each for each in status["gate"] if each["criterion"] == "is_not_chance")
+    figure = f"ROC AUC {auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f}), p = {gate['value']:.2g}"
+    return f"draft of {name}, whose {outcome} is chance", figure, f"p > {gate['threshold']}", within(not gate["passed"])
