@@ -11,14 +11,24 @@ matter as `libraries`), and modules that are imported by a computed name.
 import ast
 import contextlib
 import hashlib
+import json
+import os
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from importlib.util import cache_from_source
 from pathlib import Path
 
 ATTEMPTS = 20
 """At a syntax tree that another thread disturbs: of two threads that make one after the other, 1 in 1,000 fails."""
+MOST_KEPT = 2_000
+"""Sources whose code is remembered; with more, those of before go."""
+
+Imports = list[tuple[str, list[str]]]
+"""What is imported: from which module, '' where modules are imported as such, and the names."""
 
 
 def code_version(*modules: str, libraries: Sequence[str] = ()) -> str:
@@ -56,11 +66,13 @@ class Package:
 
     Args:
         root: its folder, whose name is that of the package.
+        kept: a file that remembers what sources do, so that no other process parses them again; None: nothing is kept.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kept: Path | None = None) -> None:
         self.root = root
         self._modules: dict[str, Module] = {}
+        self._known = Kept(kept)
 
     def code_hash(self, *modules: str) -> str:
         """A hash of these modules and of all that they use.
@@ -69,6 +81,7 @@ class Package:
             ModuleNotFoundError: a module is not in the package.
         """
         used = sorted(self.used_by(*modules))
+        self._known.keep()
         return hashlib.sha256("\0".join(f"{name} {self._module(name).code}" for name in used).encode()).hexdigest()
 
     def used_by(self, *modules: str) -> set[str]:
@@ -87,22 +100,17 @@ class Package:
             path = self._path(name)
             if path is None:
                 raise ModuleNotFoundError(f"There is no module {name} in {self.root}.", name=name)
-            parts: list[str] = []
-            imports: list[ast.Import | ast.ImportFrom] = []
-            _add_parts(_tree(path.read_bytes()), parts, imports)
-            used = {imported for node in imports for imported in self._imported(node)}
+            code, imports = self._known.of(path.read_bytes())
+            used = {imported for origin, names in imports for imported in self._imported(origin, names)}
             parent = name.rpartition(".")[0]
-            code = hashlib.sha256("\0".join(parts).encode()).hexdigest()
             self._modules[name] = Module(code, frozenset(used | {parent} - {""}))
         return self._modules[name]
 
-    def _imported(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
+    def _imported(self, origin: str, names: Sequence[str]) -> Iterator[str]:
+        if origin:
             # What is imported from a package is one of its modules, or a name that the package itself defines.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if self._path(name) else str(node.module) for name in names]
+            full = [f"{origin}.{name}" for name in names]
+            names = [name if self._path(name) else origin for name in full]
         yield from (name for name in names if name.split(".")[0] == self.root.name)
 
     def _path(self, name: str) -> Path | None:
@@ -112,7 +120,59 @@ class Package:
 
 @cache
 def _this_package() -> Package:
-    return Package(Path(__file__).parent)
+    # Beside what Python itself remembers of this module, and no more than it may.
+    kept = None if sys.dont_write_bytecode else Path(cache_from_source(__file__)).with_name("code_version.json")
+    return Package(Path(__file__).parent, kept)
+
+
+class Kept:
+    """What sources do and import, by a hash of their bytes: so it is never stale, and processes may add at once.
+
+    To parse a few hundred modules takes every process half a second.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[str, tuple[str, Imports]] = {}
+        self._used: dict[str, tuple[str, Imports]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._known = json.loads(path.read_bytes()) if path else {}
+
+    def of(self, source: bytes) -> tuple[str, Imports]:
+        """A hash of what a source does, and what it imports."""
+        key = hashlib.sha256(_own_source() + source).hexdigest()
+        code, imports = self._used[key] = self._used.get(key) or self._known.get(key) or _read(source)
+        return code, imports
+
+    def keep(self) -> None:
+        """Remember what was asked for. A folder that cannot be written is none of anybody's faults."""
+        # A copy, since another thread may be asking.
+        used = dict(self._used)
+        if self._path is None or used.keys() <= self._known.keys():
+            return
+        both = {**self._known, **used}
+        self._known = both if len(both) <= MOST_KEPT else used
+        written = self._path.with_name(f"{self._path.name}.{os.getpid()}.{threading.get_ident()}")
+        with contextlib.suppress(OSError):
+            written.write_text(json.dumps(self._known))
+            written.replace(self._path)
+
+
+@cache
+def _own_source() -> bytes:
+    """Another way to compare code makes other hashes."""
+    return Path(__file__).read_bytes()
+
+
+def _read(source: bytes) -> tuple[str, Imports]:
+    parts: list[str] = []
+    nodes: list[ast.Import | ast.ImportFrom] = []
+    _add_parts(_tree(source), parts, nodes)
+    imports = [
+        ("" if isinstance(node, ast.Import) else str(node.module), [alias.name for alias in node.names])
+        for node in nodes
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest(), imports
 
 
 def _tree(source: bytes) -> ast.Module:

@@ -94,6 +94,31 @@ def test_a_module_uses_what_it_imports_anywhere_and_the_packages_that_hold_it(sh
     assert Package(shop).used_by("shop.serve") == used | {"shop.serve"}
 
 
+def test_what_sources_do_is_remembered_and_found_out_again_where_that_is_lost_or_changed(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, alone, parse, parsed = tmp_path / "kept.json", Package(shop).code_hash("shop.serve"), ast.parse, []
+
+    def noted(source: bytes, *named: str) -> ast.Module:
+        parsed.append(source)
+        return parse(source, *named)
+
+    monkeypatch.setattr(ast, "parse", noted)
+    for spoil, again in (
+        (lambda: None, 5),
+        (lambda: None, 0),
+        (lambda: (shop / "numbers.py").write_text("# As before.\n" + FILES["numbers.py"]), 1),
+        (lambda: kept.write_text("{"), 5),
+        (kept.unlink, 5),
+    ):
+        spoil()
+        parsed.clear()
+        assert Package(shop, kept).code_hash("shop.serve") == alone
+        assert len(parsed) == again
+    assert {*tmp_path.iterdir()} == {shop, kept}
+    assert Package(shop, tmp_path / "none" / "kept.json").code_hash("shop.serve") == alone
+
+
 def test_a_module_that_is_not_there_is_named(shop: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"There is no module shop\.tran"):
         Package(shop).code_hash("shop.tran")
