@@ -25,7 +25,7 @@ from pathlib import Path
 ATTEMPTS = 20
 """At a syntax tree that another thread disturbs: of two threads that make one after the other, 1 in 1,000 fails."""
 MOST_KEPT = 2_000
-"""Sources whose code is remembered; with more, those of before go."""
+"""Entries of the file of known sources. With more, only those that this process used are written."""
 
 Imports = list[tuple[str, list[str]]]
 """What is imported: from which module, '' where modules are imported as such, and the names."""
@@ -145,7 +145,7 @@ class Kept:
         return code, imports
 
     def keep(self) -> None:
-        """Remember what was asked for. A folder that cannot be written is none of anybody's faults."""
+        """Write the entries that this process used. Where the folder cannot be written, every process parses again."""
         # A copy, since another thread may be asking.
         used = dict(self._used)
         if self._path is None or used.keys() <= self._known.keys():

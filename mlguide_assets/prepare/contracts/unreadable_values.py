@@ -52,15 +52,7 @@ def cause_of_fraction(column: str, text: str) -> str:
         )
     if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
         return f"{must} is infinite; leave it empty where it is not known"
-    if text.lower() in ("true", "false"):
-        return f"{must} is a flag; write 1 and 0 if these are meant"
-    if re.fullmatch(r"[+-]?\d{1,3}([ '\u2019\u00a0\u202f]\d{3})+(\.\d+)?", text):
-        return f"{must} has marks between thousands; write it without, as in {re.sub(r'[^0-9.+-]', '', text)}"
-    if re.fullmatch(r"\(\d+(\.\d+)?\)", text):
-        return f"{must} is how accounts write a negative one; write -{text[1:-1]}"
-    if not text.startswith("#") and (alone := _number_within(text)):
-        return f"{must} is more than one; write the number alone, as in {alone}"
-    return f"{must} is none; leave it empty where it is not known"
+    return _cause_of_any_number(must, text) or f"{must} is none; leave it empty where it is not known"
 
 
 def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
@@ -92,6 +84,12 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
             f"{column} must be a whole number of at most 64 bits, as nearly all ids of this kind are, and {shown} is "
             f"text; write the ids in one form in the source, alike in all tables"
         )
+    none = f"{must} is not; leave it empty where it is missing or not known, and write digits alone otherwise"
+    return _cause_of_any_number(must, text) or none
+
+
+def _cause_of_any_number(must: str, text: str) -> str | None:
+    """Why a text is no number, whole or not, where it says one all the same."""
     if text.lower() in ("true", "false"):
         return f"{must} is a flag; write 1 and 0 if these are meant"
     if re.fullmatch(r"[+-]?\d{1,3}([ '\u2019\u00a0\u202f]\d{3})+(\.\d+)?", text):
@@ -100,7 +98,7 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
         return f"{must} is how accounts write a negative one; write -{text[1:-1]}"
     if not text.startswith("#") and (alone := _number_within(text)):
         return f"{must} is more than one; write the number alone, as in {alone}"
-    return f"{must} is not; leave it empty where it is missing or not known, and write digits alone otherwise"
+    return None
 
 
 def _number_within(text: str) -> str | None:

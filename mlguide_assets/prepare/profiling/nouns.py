@@ -71,7 +71,7 @@ _NAMELESS = re.compile(r"column\d+|Unnamed: \d+|__index_level_\d+__|row[._ ]?(na
 """Names that CSV files here, pandas, Arrow and R give to columns that have none, or that number the rows."""
 
 FEWEST_ALIKE, MOSTLY_ALIKE = 3, 2 / 3
-"""So many tables of a source, and such a share of them, begin alike where that says whose they are."""
+"""The least number and share of the tables of a source whose names must begin alike to have a prefix."""
 
 LONGEST = 32
 """Letters of a drafted noun: endings such as `_header` may follow."""

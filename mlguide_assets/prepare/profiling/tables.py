@@ -1,7 +1,7 @@
 """The tables of a drafted problem file: entities and events, each line with its evidence."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mlguide_assets.define.rules import MAX_SET_ASIDE
@@ -215,7 +215,7 @@ def _event(source: Source, name: str) -> DraftTable:
     lines += _zone(profile)
     columns, left_out = _columns(source, name, used)
     concerns = {each: file_name(column) for each, column, _ in of}
-    contracts = _contracts(source, name, [*used])
+    contracts = _contracts(source, name, [*used], of)
     return DraftTable(
         source.names[name],
         profile,
@@ -230,17 +230,20 @@ def _event(source: Source, name: str) -> DraftTable:
     )
 
 
-def _contracts(source: Source, name: str, used: list[str]) -> tuple[str, ...]:
-    """Rules that set rows aside, where else they would block."""
-    return (*_rule_of_empty_ids(source, name), *_rule_of_texts(source, name, used))
+def _contracts(source: Source, name: str, used: list[str], of: Iterable[tuple[str, str, str]] = ()) -> tuple[str, ...]:
+    """Rules that set rows aside, where else they would block.
+
+    Args:
+        used: the columns that the table's lines name.
+        of: what an event concerns, as of `_entities_of`.
+    """
+    return (*_rule_of_empty_ids(source, name, of), *_rule_of_texts(source, name, used))
 
 
-def _rule_of_empty_ids(source: Source, name: str) -> Iterator[str]:
+def _rule_of_empty_ids(source: Source, name: str, of: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     """A rule that lets many rows be set aside, where many do not say whom they are about."""
-    if source.roles[name] != "event":
-        return
     columns = source.profiles[name].columns
-    for noun, column, _ in _entities_of(source, name):
+    for noun, column, _ in of:
         empty = columns[column].rows - columns[column].filled
         if empty > MAX_SET_ASIDE * columns[column].rows:
             share = min(1.0, math.ceil(10 * empty / columns[column].rows + 1) / 10)
@@ -388,16 +391,18 @@ def _parts(source: Source, name: str, used: dict[str, str]) -> dict[str, str]:
     """Ids that say nothing of the event, and why. In a table of entities, any that is not named elsewhere."""
     profile = source.profiles[name]
     of_event = source.roles[name] == "event"
+    of_entities = {each.column for each in source.of(name) if source.roles[each.target] == "entity"}
+    of_things = {*source.ids_alone[name], *of_entities}
 
     def why(column: ColumnProfile) -> str:
-        if column.name in source.ids_alone[name]:
+        if column.name in of_things:
             return f"an id, empty in {share_of(column.rows - column.filled, column.rows)} of the rows"
         return "an id with one time each: a part of the event, not an entity"
 
     return {
         column.name: why(column) if of_event else "an id"
         for column in profile.columns.values()
-        if (column.kind == "id" or column.name in source.ids_alone[name])
+        if (column.kind == "id" or (of_event and column.name in of_things))
         and column.name not in used
         and column.name not in profile.unique
     }

@@ -161,11 +161,16 @@ def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: P
     assert "where: {statusId: {not: '1'}}" in text
 
 
-def test_what_few_rows_name_is_no_entity_and_rows_without_a_person_are_set_aside(duck: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "tables", [{}, {"winners": "SELECT i + 300 AS winner_id, 'c' || i % 5 AS city FROM range(60) t(i)"}]
+)
+def test_what_few_rows_name_is_no_entity_and_rows_without_a_person_are_set_aside(
+    tables: dict[str, str], duck: Any, tmp_path: Path
+) -> None:
     """A rule of the contract would block what the draft had chosen itself."""
     auctions = f"SELECT i AS auction_id, if(i % 4 = 0, NULL, i * 11 % 40 + 100) AS seller_id, {DAYS} AS opened_at, "
     auctions += "if(i % 2 = 0, NULL, i * 7 % 60 + 300) AS winner_id, i % 9 = 0 AS returned FROM range(600) t(i)"
-    text = draft_text(write_tables(tmp_path / "house", auctions=auctions), duck, tmp_path)
+    text = draft_text(write_tables(tmp_path / "house", **tables, auctions=auctions), duck, tmp_path)
     file = yaml.safe_load(text)
     assert file["tables"]["auctions"]["of"] == {"seller": "seller_id"}
     assert "# not read: winner_id (an id, empty in 50 % of the rows)" in text
