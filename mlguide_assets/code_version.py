@@ -154,7 +154,7 @@ class Kept:
         self._known = both if len(both) <= MOST_KEPT else used
         written = self._path.with_name(f"{self._path.name}.{os.getpid()}.{threading.get_ident()}")
         with contextlib.suppress(OSError):
-            written.write_text(json.dumps(self._known))
+            written.write_bytes(json.dumps(self._known).encode())
             written.replace(self._path)
 
 
