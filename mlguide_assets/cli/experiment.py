@@ -164,13 +164,14 @@ def analyse(
     Example: mlguide experiment analyse --data ab.csv --unit user --variant arm --control A --metric paid:binary
     """
     from mlguide_assets.console.analyse import guardrail_option, metric_option, ratio_option, show_analysis
+    from mlguide_assets.define.values import canonical_text
     from mlguide_assets.experiment.analysis.reading import ExperimentFile
 
     file = ExperimentFile(
         path=data,
         unit=unit,
         variant=variant,
-        control=control,
+        control=canonical_text(control),
         metrics=tuple(map(metric_option, metric)),
         guardrails=tuple(map(guardrail_option, guardrail or ())),
         covariates=tuple(covariate or ()),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, FiniteFloat, PlainSerializer, Tag, model_validator
 
 from mlguide_assets.define.schema import Noun, Strict
-from mlguide_assets.define.values import Duration, as_texts
+from mlguide_assets.define.values import Duration, Texts, as_texts
 
 Value = str | int | float | bool
 
@@ -94,10 +94,10 @@ def _one_or_all(texts: tuple[str, ...]) -> str | list[str]:
     return texts[0] if len(texts) == 1 else list(texts)
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), PlainSerializer(_one_or_all), Field(min_length=1)]
+OneOrMore = Annotated[Texts, PlainSerializer(_one_or_all), Field(min_length=1)]
 """A text, or a list of them."""
 
-Outcome = Annotated[Annotated[Texts, Tag("Texts")] | Annotated[Limit, Tag("Limit")], Discriminator(_texts_or_limit)]
+Outcome = Annotated[Annotated[OneOrMore, Tag("Texts")] | Annotated[Limit, Tag("Limit")], Discriminator(_texts_or_limit)]
 """A text, a list of them, or a limit of numbers."""
 
 
@@ -114,7 +114,7 @@ class ColumnLabel(Strict):
         description="How the source writes the positive outcome; a list where it has several values that count as "
         "such. All but the first are read as the first. Of numbers: at_least or at_most.",
     )
-    negative_: Annotated[Texts | None, BeforeValidator(as_texts)] = Field(
+    negative_: Annotated[OneOrMore | None, BeforeValidator(as_texts)] = Field(
         default=None, alias="negative", description="The same of the negative outcome; left out with a limit."
     )
     window: Duration = Field(description="An outcome is final this long after the event, unknown before.")

@@ -1,6 +1,7 @@
 """Kinds of values that problem files hold beside numbers and texts: flags, durations, schedules, time zones."""
 
 import re
+import string
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
@@ -43,16 +44,38 @@ def as_instant(text: str) -> date | datetime | None:
         return None
 
 
+WHOLE_WITH_FRACTION = r"^(-?(?:0|[1-9]\d*))\.0+$"
+"""Digits of a whole number that a program or a database wrote with a fraction of zeros."""
+TITLED_FLAGS = ("True", "False", "TRUE", "FALSE")
+"""How pandas and spreadsheets write to a text what Parquet and databases have as a truth value."""
+
+
+def canonical_text(text: str) -> str:
+    """A value as any source's column of text has it, without spaces around it (see `sources.spellings.read_texts`).
+
+    One value has one text, whatever the format of its file: pandas writes 7 of a column with gaps as `7.0`.
+
+    >>> [canonical_text(text) for text in (" VIP", "7.0", "True", "1.50", "007")]
+    ['VIP', '7', 'true', '1.50', '007']
+    """
+    text = text.strip(string.whitespace)
+    return text.lower() if text in TITLED_FLAGS else re.sub(WHOLE_WITH_FRACTION, r"\1", text, flags=re.ASCII)
+
+
 def _text(value: Any) -> str:
     """A value of YAML as a column of text has it: `true` and `1` are not the same."""
     if value is None:
         raise ValueError("this value is empty; write one, in quotes where it is a word of YAML, such as 'null'")
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return canonical_text(str(value))
 
 
 def as_texts(value: Any) -> tuple[str, ...]:
     """One value of YAML, or a list of them, as texts."""
     return tuple(_text(each) for each in (value if isinstance(value, list | tuple) else [value]))
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts)]
+"""Values of a column, each as its text."""
 
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "w": "weeks"}

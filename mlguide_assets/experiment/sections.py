@@ -3,11 +3,11 @@
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.schema import Strict
-from mlguide_assets.define.values import NAME_PATTERN, Duration, Share, as_texts
+from mlguide_assets.define.values import NAME_PATTERN, Duration, Share, Texts
 from mlguide_assets.experiment.analysis.design import Better
 
 LONGEST = timedelta(days=3650)
@@ -60,7 +60,7 @@ class Condition(Strict):
     """What a column of the unit must say for it to take part: one of some values, or a number within a range."""
 
     column: str
-    values: Annotated[tuple[str, ...], BeforeValidator(as_texts)] = Field(default=(), description="One of these.")
+    values: Texts = Field(default=(), description="One of these.")
     min: Finite | None = None
     max: Finite | None = None
 

@@ -4,7 +4,6 @@ Bodies are dictionaries of described types, since columns may have any names; th
 `PredictionRequest`.
 """
 
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from mlguide_assets.define.decision import Decision, id_column
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.define.values import canonical_text
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.types import list_of, record
 from mlguide_assets.english import plural
@@ -29,13 +29,8 @@ ONE, MANY = "(one)", "(many)"
 """The two forms of a body about events; part of the location of an error in messages."""
 
 
-def without_spaces(text: str) -> str:
-    """A text as it is read from a source: without the spaces around it (`spellings.without_null_words`)."""
-    return text.strip(string.whitespace)
-
-
 _Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
-_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(without_spaces)]
+_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(canonical_text)]
 _ANY_ID = _Number | _Text
 """Until a store was read: ids are whole numbers or texts, as the data have them."""
 
@@ -53,8 +48,8 @@ _KINDS: dict[ColumnKind, Any] = {
     "number": Annotated[float, Field(allow_inf_nan=False)],
     "integer": _Number,
     "flag": bool,
-    "category": Annotated[str, Field(max_length=1000), AfterValidator(without_spaces)],
-    "text": Annotated[str, Field(max_length=100_000), AfterValidator(without_spaces)],
+    "category": Annotated[str, Field(max_length=1000), AfterValidator(canonical_text)],
+    "text": Annotated[str, Field(max_length=100_000), AfterValidator(canonical_text)],
 }
 
 

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.prediction import ColumnLabel, Limit
-from mlguide_assets.define.values import FLAGS
+from mlguide_assets.define.values import FLAGS, TITLED_FLAGS, WHOLE_WITH_FRACTION
 
 NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan", "NAN", "-nan", "<NA>", "NaT", "None",
               "#N/A", "N/A", "n/a")  # fmt: skip
@@ -129,12 +129,25 @@ def are_whole_numbers(column: ibis.Column) -> bool:
     return int(counted["whole"] or 0) >= _MOSTLY * int(counted["given"])
 
 
-def read_texts(column: ibis.Column) -> ibis.Column:
-    """Texts. A number that is whole is written without a fraction, whatever its type."""
+def as_texts(column: ibis.Column) -> ibis.Column:
+    """A column of any type as text. A number that is whole is written without a fraction; texts stay as they are."""
     text = column.cast("string")
     if column.type().is_floating() or column.type().is_decimal():
         return ibis.coalesce(read_numbers(column).cast("string"), text)
     return text
+
+
+def read_texts(column: ibis.Column) -> ibis.Column:
+    """Texts, in the spelling of `canonical_text`: a value has one text, whatever the type of its column."""
+    text = as_texts(column)
+    if not column.type().is_string():
+        return text
+    # The pattern is tried on texts that end in a zero, since few do.
+    return ibis.cases(
+        (is_among(text, TITLED_FLAGS), text.lower()),
+        (text.endswith("0") & text.re_search(WHOLE_WITH_FRACTION), text.re_replace(r"\.0+$", "")),
+        else_=text,
+    )
 
 
 def read_labels(column: ibis.Column, label: ColumnLabel) -> ibis.Column:

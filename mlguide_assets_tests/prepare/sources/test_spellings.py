@@ -8,8 +8,11 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlguide_assets.define.prediction import ColumnLabel, Limit
+from mlguide_assets.define.values import canonical_text
 from mlguide_assets.prepare.contracts.unreadable_values import cause_of_fraction, cause_of_number, cause_of_time
 from mlguide_assets.prepare.sources.spellings import (
     are_whole_numbers,
@@ -101,6 +104,23 @@ def test_a_number_is_the_same_text_whatever_its_type(duck: Any) -> None:
     ):
         assert read(read_texts, values, duck) == ["1", None]
     assert read(read_texts, pa.array([1.5]), duck) == ["1.5"]
+
+
+WRITTEN = ("True", "FALSE", "true", "tRUE", "7.0", "-3.00", "007.0", "1.0.0", ".0", "1.50", "VIP 2.0", "٣.0", "7.0\n")
+
+
+@given(st.text("07-. \tTrueFALS", min_size=1) | st.sampled_from(WRITTEN))
+def test_a_text_of_a_source_is_spelled_as_that_of_a_problem_file_or_a_request(duck: Any, text: str) -> None:
+    assert read(read_texts, pa.array([text]), duck) == [canonical_text(text) or None]
+
+
+def test_a_value_is_the_same_category_in_every_format(duck: Any) -> None:
+    for as_csv, as_parquet in (
+        (["7.0", "12.0", ""], pa.array([7.0, 12.0, None])),
+        (["7.00", "-8.00"], pa.array([Decimal("7.00"), Decimal("-8.00")])),
+        (["True", "FALSE", "true"], pa.array([True, False, True])),
+    ):
+        assert read(read_texts, pa.array(as_csv), duck) == read(read_texts, as_parquet, duck)
 
 
 def label(positive: str | list[str], negative: str | list[str]) -> ColumnLabel:
