@@ -38,8 +38,8 @@ OfHomeOption = Annotated[
     str | None,
     typer.Option(
         "--problem",
-        metavar="NAME",
-        help="Which of the home's problems, by its name. Default: the one of the last run.",
+        metavar="NAME_OR_FILE",
+        help="Which of the home's problems, by its name or its file. Default: the one of the last run.",
         show_default=False,
     ),
 ]
@@ -161,13 +161,16 @@ def join_hosts(home: Home) -> None:
 def choose_problem_of_home(home: Home, name: str) -> None:
     """Make this process, and those that it starts, work on one of the home's problems.
 
+    Args:
+        name: its name or its key, or the path of a file that has one of them.
+
     Raises:
         InputError: the home has none of this name.
     """
     from mlguide_assets.define.loading import PROBLEM_VARIABLE, problem_of_home
 
-    problem_of_home(home, name)
-    os.environ[PROBLEM_VARIABLE] = os.environ[CHOSEN_VARIABLE] = name
+    problem = problem_of_home(home, name)
+    os.environ[PROBLEM_VARIABLE] = os.environ[CHOSEN_VARIABLE] = name if name == problem.name else problem.key
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:

@@ -208,11 +208,14 @@ def _refuse_broken(home: Home, name: str) -> None:
 
 
 def problem_of_home(home: Home, name: str) -> Problem:
-    """A problem of a home by its name, or by its key where two have one name.
+    """A problem of a home by its name, or by its key where two have one name; as the home has it, also where the file
+    is given from which it came.
 
     Raises:
         InputError: there is none, or more than one, or its file is broken.
     """
+    if not _NAME.fullmatch(name):
+        name = load_problem(name).key
     known = readable_problems(home)
     found = _called(name, known)
     if not found:

@@ -59,6 +59,7 @@ def home(tmp_path: Path) -> Home:
 def test_a_problem_is_found_by_its_name_or_its_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(problems_of_home(home)) == ["cards", "planeswalker_simulated"]
     assert problem_of_home(home, "planeswalker") == problem_of_home(home, "planeswalker_simulated")
+    assert problem_of_home(home, str(home.problems / "cards.yaml")) == problem_of_home(home, "cards")
     assert current_problem(home).name == "cards"
     monkeypatch.setenv(PROBLEM_VARIABLE, "planeswalker")
     assert current_problem(home).name == "planeswalker"
