@@ -4,6 +4,8 @@ What the rules found in the others is kept with the table, so that results and q
 all rows.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -33,8 +35,9 @@ from mlguide_assets.prepare.contracts.validation import (
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 from mlguide_assets.prepare.partitions.calendar import KEY, Calendar
-from mlguide_assets.prepare.partitions.digests import DayOfEvents, days_of_events, digest
+from mlguide_assets.prepare.partitions.digests import DayOfEvents, days_of_events, digest, row_hash
 from mlguide_assets.prepare.partitions.rebuilding import Plan, fingerprint, plan
+from mlguide_assets.prepare.sources.newest import NEWER
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,11 @@ def validate_events(
         events, table, {noun: (rows, schema.entity_tables[each].key) for noun, (each, rows) in entities.items()}
     )
     calendar = Calendar.of(_newest(days, own, now), final_after)
-    landed = _landed(days, calendar)
+    bound = _bound_together(events, table, own, calendar)
+    landed = _with_doubles(_landed(days, calendar), bound)
     known: Mapping[str, Any] = before.notes.get("tallies", {}) if before else {}
     types = {column: str(type_) for column, type_ in events.schema().items()}
-    chosen = _plan(name, table, types, landed, own, known, before, set_aside_before)
+    chosen = _plan(name, types, landed, bound, own, known, before, set_aside_before)
 
     stale = _of_partitions(events, str(table.own_time), calendar, chosen, days)
     validator = _Validator(name, table, own, accepted, schema, engine, scratch, now)
@@ -148,32 +152,63 @@ def _landed(days: list[DayOfEvents], calendar: Calendar) -> dict[str, tuple[int,
     return dict(sorted(landed.items()))
 
 
+def _with_doubles(landed: Mapping[str, tuple[int, int]], bound: frozenset[str]) -> dict[str, tuple[int, int]]:
+    """What has landed, where a partition with doubles in others is another one as soon as one of these is: which row of
+    a key is accepted depends on all of them."""
+    together = [(key, what) for key, what in landed.items() if key in bound]
+    mixed = int(hashlib.sha256(json.dumps(together).encode()).hexdigest()[:16], 16)
+    return {key: (rows, total + mixed if key in bound else total) for key, (rows, total) in landed.items()}
+
+
+def _bound_together(events: ibis.Table, table: EventTable, rules: list[Rule], calendar: Calendar) -> frozenset[str]:
+    """The partitions that have doubles in others, so that a rule about them is of all their rows.
+
+    Doubles of what is bound to a time are in one partition, and a row that counts the newer ones speaks for itself.
+    """
+    across = [rule for rule in rules if isinstance(rule, Unique) and table.own_time not in rule.columns]
+    if NEWER in events.columns:
+        across = [rule for rule in across if set(rule.columns) != set(table.unique_by)]
+    return frozenset(key for rule in across for key in _with_rows_of(rule.columns, events, table, calendar))
+
+
+def _with_rows_of(columns: Sequence[str], events: ibis.Table, table: EventTable, calendar: Calendar) -> list[str]:
+    """The partitions that share a row of one key with another one."""
+    time = str(table.own_time)
+    # By a hash, whose groups are small where keys are long texts; two keys of one hash only bind too much.
+    rows = events.drop_null(columns).select(time, _key=row_hash(*(events[name] for name in columns)))
+    doubled = rows.group_by("_key").having(rows.count() > 1).aggregate().to_pyarrow()
+    if not doubled.num_rows:
+        return []
+    rows = rows.semi_join(ibis.memtable(doubled), "_key")
+    keyed = rows.select("_key", **{KEY: calendar.keys(rows[time])}).distinct()
+    shared = keyed.group_by("_key").having(keyed.count() > 1).aggregate()
+    return [str(key) for key in keyed.semi_join(shared, "_key").select(KEY).distinct().to_pyarrow()[KEY].to_pylist()]
+
+
 def _plan(
     name: TableName,
-    table: EventTable,
     types: Mapping[str, str],
     landed: Mapping[str, tuple[int, int]],
+    bound: frozenset[str],
     rules: list[Rule],
     known: Mapping[str, Any],
     before: Snapshot | None,
     set_aside_before: Snapshot | None,
 ) -> Plan:
     wanted = [rule.model_dump(mode="json") for rule in rules]
-    # Doubles of what is not bound to a time may be in any partition, and then all depend on all.
-    local = all(table.own_time in rule.columns for rule in rules if isinstance(rule, Unique))
-    all_rows = None if local else list(landed.items())
-    inputs = {key: fingerprint(name, types, wanted, what, all_rows, code_of=__name__) for key, what in landed.items()}
+    inputs = {key: fingerprint(name, types, wanted, what, code_of=__name__) for key, what in landed.items()}
     set_aside = _of_table(name, set_aside_before)
     # The two tables are written one after the other, and a run may be killed in between.
-    torn = [
+    torn = {
         key
         for key in inputs
         if key not in known
         # What was in the future may no longer be.
         or any(known[key]["violations"].get(rule.fact) for rule in rules if isinstance(rule, NotAfter))
         or (sets_aside(Tally(**known[key]), rules) and (key not in set_aside or set_aside[key].inputs != inputs[key]))
-    ]
-    return plan(inputs, before, never_keep=torn)
+    }
+    chosen = plan(inputs, before, never_keep=torn)
+    return plan(inputs, before, never_keep=torn | bound) if bound.intersection(chosen.stale) else chosen
 
 
 def _of_partitions(

@@ -209,6 +209,38 @@ def test_a_rule_that_looks_across_days_is_evaluated_over_all_rows(followed: Foll
     assert len({tuple(row.values()) for row in rows}) == len(rows) > 5
 
 
+def test_doubles_of_a_key_without_a_time_rebuild_the_days_that_have_them(followed: Followed) -> None:
+    once = Unique(rule="unique", table="user_emails", columns=("user_id", "email_id"), action="quarantine")
+    followed.problem = followed.problem.model_copy(update={"contracts": (*followed.problem.contracts, once)})
+    shop = followed.shop
+    shop.sends = list({(row["user_id"], row["email_id"]): row for row in shop.sends}.values())
+    followed.follow()
+
+    def rebuilt(step: Callable[[Shop], Any]) -> int:
+        return followed.follow(step)["user_emails"]
+
+    def a_day(shop: Shop) -> None:
+        email = shop.create()
+        for user in (1, 2, 3):
+            shop.send(shop.today, user, email)
+        shop.today += DAY
+
+    def sent_again(shop: Shop) -> None:
+        shop.sends.append({**shop.sends[0], "delivered_at": shop.sends[-1]["delivered_at"]})
+
+    assert rebuilt(a_day) == 1
+    assert rebuilt(sent_again) == 2
+    assert followed.lake.snapshot(QUARANTINED).rows == 1
+    # Neither of the two has changed.
+    assert rebuilt(a_day) == 1
+    # The other one has to be looked at again, too.
+    assert rebuilt(lambda shop: shop.sends[0].update(unsubscribed="yes")) == 2
+    assert followed.is_as_from_scratch()
+    assert rebuilt(lambda shop: shop.sends.pop(-4)) == 2
+    assert followed.is_as_from_scratch()
+    assert followed.lake.snapshot(QUARANTINED).rows == 0
+
+
 def test_partitions_together_are_what_is_computed_over_everything(
     followed: Followed, duck: Any, tmp_path: Path
 ) -> None:
