@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlguide_assets.define.schema import ColumnKind, Schema, TableName
-from mlguide_assets.define.values import Duration, Texts
+from mlguide_assets.define.values import CanonicalText, Duration
 
 Action = Literal["block", "quarantine", "warn"]
 
@@ -238,7 +238,7 @@ class OneOf(_OfColumn):
     """The value is one of a list."""
 
     rule: Literal["one_of"]
-    values: Annotated[Texts, Field(min_length=1)]
+    values: Annotated[tuple[CanonicalText, ...], Field(min_length=1)]
 
     @property
     def fact(self) -> str:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from mlguide_assets.define.prediction import Where
 from mlguide_assets.define.schema import Noun, Strict
-from mlguide_assets.define.values import Duration, Texts, slug
+from mlguide_assets.define.values import CanonicalText, Duration, slug
 
 Operator = Literal[
     "count", "sum", "mean", "min", "max", "last", "distinct", "rate", "share", "since_last", "age", "calendar"
@@ -61,7 +61,9 @@ class Declaration(Strict):
     within: Duration | None = None
     where: Where = Field(default_factory=dict)
     split: str | None = None
-    values: Texts = Field(default=(), description="Of split; default: those of the contract, or the most frequent.")
+    values: tuple[CanonicalText, ...] = Field(
+        default=(), description="Of split; default: those of the contract, or the most frequent."
+    )
     labelled: Literal["known", "positive", "negative"] | None = None
     as_of: Literal["day"] | None = None
     nth: Annotated[int, Field(ge=1, le=10)] = Field(default=1, description="Of last: 2 is the one before the last.")

@@ -6,7 +6,7 @@ import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
 """Names of problems, entities, events, experiments and arms."""
@@ -76,6 +76,8 @@ def as_texts(value: Any) -> tuple[str, ...]:
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts)]
 """Values of a column, each as its text."""
+CanonicalText = Annotated[str, AfterValidator(canonical_text)]
+"""A value of a column of texts. What YAML has as a number or a truth value is refused: a bare no may mean Norway."""
 
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "w": "weeks"}
