@@ -51,12 +51,8 @@ def place_in(content: bytes, path: Path, key: str) -> str:
         key: as in `arms.0.weight`; it is in the file.
     """
     root, _ = _read(content)
-    line = 0
-    node = cast(yaml.Node, root)
-    for part in key.split("."):
-        found = _child(node, int(part) if part.isdigit() else part)
-        if found is not None:
-            line, node = found
+    place = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+    line, _, _ = _walk(cast(yaml.Node, root), place, {"type": "value_error", "loc": place})
     return f"{path}, line {line + 1}, {key}"
 
 
