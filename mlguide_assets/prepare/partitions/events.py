@@ -46,7 +46,7 @@ class EventNotes:
 
     Args:
         open_from: see `Calendar`.
-        landed: per partition rows and digest of the source, which add up.
+        landed: per partition rows of the source, without those of the future, and their digest; both add up.
         tallies: per partition what the rules found.
         references: digests of the entity tables that the events were validated with.
     """
@@ -106,9 +106,13 @@ def validate_events(
     validator = _Validator(name, table, own, accepted, schema, engine, scratch, now)
     rebuilt = validator.partitions(stale, chosen.stale)
     found = {**{key: Tally(**known[key]) for key in chosen.kept}, **rebuilt.tallies}
+    ahead = {key: count for key, tally in found.items() if (count := _ahead(tally, own))}
+    # Another one as soon as time has brought one of these rows, of which the source says nothing new.
+    of_ahead = {key: fingerprint(chosen.inputs[key], count, code_of=__name__) for key, count in ahead.items()}
+    inputs = {**chosen.inputs, **of_ahead}
     notes = EventNotes(
         open_from=calendar.open_from.isoformat(),
-        landed=landed,
+        landed={key: (rows - ahead.get(key, 0), total) for key, (rows, total) in landed.items()},
         tallies={key: asdict(tally) for key, tally in sorted(found.items())},
         references={each: digest(rows) for each, rows in entities.values()},
     )
@@ -116,10 +120,10 @@ def validate_events(
     kept_aside = {key: set_aside[key] for key in chosen.kept if sets_aside(found[key], own)}
     return ValidatedEvents(
         results=tuple(results_of(name, table, own, found.values())),
-        accepted=Partitions(rebuilt.accepted, chosen.inputs, kept=chosen.kept, notes=asdict(notes)),
+        accepted=Partitions(rebuilt.accepted, inputs, kept=chosen.kept, notes=asdict(notes)),
         quarantined=Partitions(
             {_aside(name, key): rows for key, rows in rebuilt.quarantined.items()},
-            {_aside(name, key): inputs for key, inputs in chosen.inputs.items()},
+            {_aside(name, key): of_key for key, of_key in inputs.items()},
             kept={_aside(name, key): file for key, file in kept_aside.items()},
         ),
     )
@@ -128,6 +132,11 @@ def validate_events(
 def _aside(name: TableName, key: str) -> str:
     """The partition of `quarantined_rows` that holds those of a partition of a table."""
     return f"{name}.{key}"
+
+
+def _ahead(tally: Tally, rules: list[Rule]) -> int:
+    """How many rows are of the future, by all rules that look for them."""
+    return sum(tally.violations.get(rule.fact, 0) for rule in rules if isinstance(rule, NotAfter))
 
 
 def _of_table(name: TableName, set_aside: Snapshot | None) -> dict[str, DataFile]:
@@ -204,7 +213,7 @@ def _plan(
         for key in inputs
         if key not in known
         # What was in the future may no longer be.
-        or any(known[key]["violations"].get(rule.fact) for rule in rules if isinstance(rule, NotAfter))
+        or _ahead(Tally(**known[key]), rules)
         or (sets_aside(Tally(**known[key]), rules) and (key not in set_aside or set_aside[key].inputs != inputs[key]))
     }
     chosen = plan(inputs, before, never_keep=torn)

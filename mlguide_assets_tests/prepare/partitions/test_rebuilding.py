@@ -7,13 +7,13 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlguide_assets.define.contracts import Unique
+from mlguide_assets.define.contracts import NotAfter, Unique
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.computing import DuckDB
@@ -303,6 +303,22 @@ def test_a_send_of_the_future_is_set_aside_until_its_day_has_come(
     monkeypatch.undo()
     assert followed.follow()["user_emails"] == 1
     assert newest(followed.lake) == ahead
+    assert followed.is_as_from_scratch()
+
+
+def test_the_day_of_a_send_of_the_future_is_as_from_scratch_once_that_counts(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = followed.shop.today + timedelta(hours=12)
+    slack = next(rule.slack for rule in followed.problem.rules if isinstance(rule, NotAfter))
+    monkeypatch.setattr("mlguide_assets.prepare.ingest._now", lambda *_: noon - slack)
+    followed.follow(lambda shop: [shop.send(noon + timedelta(hours=hours), 1, 1) for hours in (-1, 1)])
+    assert newest(followed.lake) < noon
+    monkeypatch.undo()
+    # Its day, and the one whose labels the later time makes final.
+    assert followed.follow() == {"user_emails": 1, CORE: 2, FEATURES: 2}
+    assert newest(followed.lake) > noon
+    assert followed.is_as_from_scratch()
 
 
 def test_a_single_send_weeks_ahead_makes_no_label_final(followed: Followed) -> None:
