@@ -4,7 +4,7 @@ A digest is the sum of 64-bit hashes of the rows, with which DuckDB is done at 1
 changes, not attacks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -44,34 +44,42 @@ def digest(table: ibis.Table) -> str:
     return f"{sums[0]['rows']} {sums[0]['digest']}"
 
 
-def days_of_events(
-    events: ibis.Table, table: EventTable, entities: Mapping[str, tuple[ibis.Table, str]]
-) -> list[DayOfEvents]:
+@dataclass(frozen=True)
+class Referred:
+    """A table that a column of an event refers to: its accepted rows, and the column with their ids."""
+
+    column: str
+    rows: ibis.Table
+    key: str
+
+
+def days_of_events(events: ibis.Table, table: EventTable, referred: Sequence[Referred]) -> list[DayOfEvents]:
     """What has landed, day by day. One pass over all events.
 
-    An event is validated with its entities, and joined to them; so their rows are part of the digest, and a change of
-    an entity's row is seen on every day that it has an event.
+    An event is validated with the rows that it refers to, and joined to them; so these are part of the digest, and a
+    change of one is seen on every day that has an event of it.
 
     Args:
         events: after the cast, `unreadable` included.
         table: an event table with its own time.
-        entities: noun → accepted rows of its table, and their key.
     """
     # All that its rules look at, such as whether another row of its key is newer.
     columns = (events[name] for name in events.columns)
     day = day_of(events[str(table.own_time)])
-    own = {f"{noun}_of": events[table.of[noun]] for noun in entities}
+    own = {f"of_{place}": events[each.column] for place, each in enumerate(referred)}
     rows = events.select(*named(own), day=day, own_hash=row_hash(*columns))
-    for noun, (entity, key) in entities.items():
-        hashed = _by_id(entity, key, noun)
-        rows = rows.left_join(hashed, rows[f"{noun}_of"] == hashed[noun]).drop(noun)
-    hashed = rows.select("day", hash=row_hash(rows.own_hash, *(rows[f"{noun}_hash"] for noun in entities)))
+    for place, each in enumerate(referred):
+        hashed = _by_id(each.rows, each.key, f"id_{place}", f"hash_{place}")
+        rows = rows.left_join(hashed, rows[f"of_{place}"] == hashed[f"id_{place}"]).drop(f"id_{place}")
+    hashed = rows.select(
+        "day", hash=row_hash(rows.own_hash, *(rows[f"hash_{place}"] for place in range(len(referred))))
+    )
     days = hashed.group_by("day").aggregate(rows=hashed.count(), digest=hashed.hash.sum().cast("string"))
     return [DayOfEvents(row["day"], row["rows"], int(row["digest"])) for row in days.to_pyarrow().to_pylist()]
 
 
-def _by_id(table: ibis.Table, key: str, name: str) -> ibis.Table:
+def _by_id(table: ibis.Table, key: str, id_: str, hash_: str) -> ibis.Table:
     hashed = table.select(id=key, hash=row_hash(*(table[column] for column in table.columns)))
     # Where doubles may stay, all rows of an id count. As text, since Ibis does not know 128 bits.
-    sums = hashed.group_by({name: "id"}).aggregate(total=hashed.hash.sum().cast("string"))
-    return sums.select(name, row_hash(sums.total).name(f"{name}_hash"))
+    sums = hashed.group_by({id_: "id"}).aggregate(total=hashed.hash.sum().cast("string"))
+    return sums.select(id_, row_hash(sums.total).name(hash_))

@@ -14,7 +14,7 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.contracts import NotAfter, Rule, Unique
+from mlguide_assets.define.contracts import NotAfter, NotBefore, References, Rule, Unique
 from mlguide_assets.define.schema import EventTable, Schema, TableName
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import last_day
@@ -35,7 +35,7 @@ from mlguide_assets.prepare.contracts.validation import (
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 from mlguide_assets.prepare.partitions.calendar import KEY, Calendar
-from mlguide_assets.prepare.partitions.digests import DayOfEvents, days_of_events, digest, row_hash
+from mlguide_assets.prepare.partitions.digests import DayOfEvents, Referred, days_of_events, digest, row_hash
 from mlguide_assets.prepare.partitions.rebuilding import Plan, fingerprint, plan
 from mlguide_assets.prepare.sources.newest import NEWER
 
@@ -91,10 +91,7 @@ def validate_events(
         now: when the events were read, UTC.
     """
     table, own = schema.event_tables[name], rules_of(name, rules)
-    entities = {noun: (each, accepted[each]) for noun in table.of if (each := schema.table_of(noun)) is not None}
-    days = days_of_events(
-        events, table, {noun: (rows, schema.entity_tables[each].key) for noun, (each, rows) in entities.items()}
-    )
+    days = days_of_events(events, table, _referred(table, own, accepted, schema))
     calendar = Calendar.of(_newest(days, own, now), final_after)
     bound = _bound_together(events, table, own, calendar)
     landed = _with_doubles(_landed(days, calendar), bound)
@@ -114,7 +111,7 @@ def validate_events(
         open_from=calendar.open_from.isoformat(),
         landed={key: (rows - ahead.get(key, 0), total) for key, (rows, total) in landed.items()},
         tallies={key: asdict(tally) for key, tally in sorted(found.items())},
-        references={each: digest(rows) for each, rows in entities.values()},
+        references={each: digest(accepted[each]) for each in map(schema.table_of, table.of) if each is not None},
     )
     set_aside = _of_table(name, set_aside_before)
     kept_aside = {key: set_aside[key] for key in chosen.kept if sets_aside(found[key], own)}
@@ -127,6 +124,16 @@ def validate_events(
             kept={_aside(name, key): file for key, file in kept_aside.items()},
         ),
     )
+
+
+def _referred(
+    table: EventTable, rules: list[Rule], accepted: Mapping[TableName, ibis.Table], schema: Schema
+) -> list[Referred]:
+    """The tables of the entities of an event, and those that its rules look at."""
+    columns = {(column, each) for noun, column in table.of.items() if (each := schema.table_of(noun)) is not None}
+    columns |= {(rule.column, rule.target) for rule in rules if isinstance(rule, References)}
+    columns |= {(rule.key, rule.target) for rule in rules if isinstance(rule, NotBefore)}
+    return [Referred(column, accepted[each], schema.entity_tables[each].key) for column, each in sorted(columns)]
 
 
 def _aside(name: TableName, key: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.define.contracts import NotAfter, Unique
+from mlguide_assets.define.contracts import NotAfter, References, Unique
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.computing import DuckDB
@@ -207,6 +207,21 @@ def test_a_rule_that_looks_across_days_is_evaluated_over_all_rows(followed: Foll
     assert followed.is_as_from_scratch()
     rows = followed.lake.read("user_emails").select("user_id", "email_id").to_pyarrow().to_pylist()
     assert len({tuple(row.values()) for row in rows}) == len(rows) > 5
+
+
+def test_a_rule_about_a_table_that_is_no_entity_of_the_event_sees_its_rows_change(followed: Followed) -> None:
+    known = References(
+        rule="references", table="user_emails", column="email_id", target="user_profiles", action="quarantine"
+    )
+    followed.problem = followed.problem.model_copy(update={"contracts": (*followed.problem.contracts, known)})
+    shop = followed.shop
+    while len(shop.emails) <= len(shop.users):
+        shop.create()
+    followed.follow(lambda shop: shop.send(shop.today, 1, len(shop.emails)))
+    assert followed.lake.snapshot(QUARANTINED).rows == 1
+    followed.follow(lambda shop: shop.join())
+    assert followed.lake.snapshot(QUARANTINED).rows == 0
+    assert followed.is_as_from_scratch()
 
 
 def test_doubles_of_a_key_without_a_time_rebuild_the_days_that_have_them(followed: Followed) -> None:
