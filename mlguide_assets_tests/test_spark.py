@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from mlguide_assets.define.contracts import Unique
 from mlguide_assets.define.policies import Exploration
 from mlguide_assets.define.training import Training
 from mlguide_assets.deploy.batch import best_choices, predictions_of_day
@@ -130,11 +131,14 @@ def test_sums_of_small_amounts_after_large_ones_keep_their_digits(register: Regi
 def test_tables_of_the_lake_are_those_that_duckdb_makes(objects: ObjectServer, tmp_path: Path) -> None:
     """Also where Spark's lake is on object storage: another host reads there what Spark has written."""
     shop = Shop.opened(seed=0, days=4)
+    once = Unique(rule="unique", table="user_emails", columns=("user_id", "email_id"), action="quarantine")
     problem, address = shop_problem(tmp_path / "shop"), objects.address()
+    problem = problem.model_copy(update={"contracts": (*problem.contracts, once)})
     lakes = [Lake(tmp_path / "duckdb"), Lake(LakePlace(tmp_path / "spark", address), engine="spark")]
     read = [lakes[0], Lake(LakePlace(tmp_path / "elsewhere", address))]
-    # A send to nobody, which is set aside, and then one more day.
+    # A send to nobody and one of another day again, which are set aside, and then one more day.
     shop.send(FIRST + timedelta(days=1), user=99, email=1)
+    shop.sends.append({**shop.sends[0], "delivered_at": FIRST + timedelta(days=3)})
     for _ in range(2):
         shop.write(tmp_path / "shop")
         own, other = [build(lake, problem) for lake in lakes]
@@ -142,7 +146,9 @@ def test_tables_of_the_lake_are_those_that_duckdb_makes(objects: ObjectServer, t
         for table in BUILT:
             assert_equal(*(lake.read(table).to_pyarrow() for lake in read), table)
         shop.day(sends=3)
-    assert read[1].read(QUARANTINED).count().to_pyarrow().as_py() > 0
+    reasons = read[1].read_arrow(QUARANTINED)["reasons"].to_pylist()
+    assert any("user_id_email_id_is_unique" in each for each in reasons), reasons
+    assert any("exists_in" in each for each in reasons)
 
 
 @pytest.fixture(scope="module")

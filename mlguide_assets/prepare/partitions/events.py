@@ -192,10 +192,11 @@ def _with_rows_of(columns: Sequence[str], events: ibis.Table, table: EventTable,
     time = str(table.own_time)
     # By a hash, whose groups are small where keys are long texts; two keys of one hash only bind too much.
     rows = events.drop_null(columns).select(time, _key=row_hash(*(events[name] for name in columns)))
-    doubled = rows.group_by("_key").having(rows.count() > 1).aggregate().to_pyarrow()
-    if not doubled.num_rows:
+    doubled = rows.group_by("_key").having(rows.count() > 1).aggregate()
+    # Asked first, since there are none in most tables.
+    if not doubled.count().to_pyarrow().as_py():
         return []
-    rows = rows.semi_join(ibis.memtable(doubled), "_key")
+    rows = rows.semi_join(doubled, "_key")
     keyed = rows.select("_key", **{KEY: calendar.keys(rows[time])}).distinct()
     shared = keyed.group_by("_key").having(keyed.count() > 1).aggregate()
     return [str(key) for key in keyed.semi_join(shared, "_key").select(KEY).distinct().to_pyarrow()[KEY].to_pylist()]
