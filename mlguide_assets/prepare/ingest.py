@@ -15,7 +15,7 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED, QUARANTINED_COLUMNS
-from mlguide_assets.prepare.contracts.validation import RuleResult, validate
+from mlguide_assets.prepare.contracts.validation import RuleResult, accepted_order, validate
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Listed, entities_of, rows_without
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
@@ -121,7 +121,8 @@ def _read_and_validate(
     for each in validated.values():
         quarantined = quarantined.with_more(each.quarantined)
     results = [*others.results, *(result for each in validated.values() for result in each.results)]
-    accepted = {**others.accepted, **{name: each.accepted for name, each in validated.items()}}
+    whole = {name: rows.order_by(accepted_order(schema.tables[name])) for name, rows in others.accepted.items()}
+    accepted = {**whole, **{name: each.accepted for name, each in validated.items()}}
     return Ingested(tuple(results), accepted, quarantined, describe(problem))
 
 

@@ -89,7 +89,6 @@ def validate(
     *,
     scratch: Path,
     now: datetime,
-    ordered: bool = True,
 ) -> Validated:
     """Apply every rule to the cast tables of a source, whole.
 
@@ -99,8 +98,10 @@ def validate(
     Args:
         scratch: a folder for the marked rows, which are read several times; it must outlive the result.
         now: when the tables were read, UTC.
-        ordered: whether accepted rows come in an order, so that equal content is an equal snapshot. Who only counts
-            them does not pay for it with every look.
+
+    Returns:
+        Accepted rows come in any order: who writes them brings them into `accepted_order`, and who looks at them does
+        not pay for it with every look.
     """
     accepted: dict[TableName, ibis.Table] = {}
     set_aside: dict[TableName, ibis.Table] = {}
@@ -111,8 +112,7 @@ def validate(
         marked = engine.stored(mark(tables[name], table, own, accepted, schema, now=now), path)
         found = tallies(marked.mutate({KEY: ibis.literal(UNPARTITIONED)}), table, own)
         results += results_of(name, table, own, found.values())
-        rows = accepted_rows(marked, table, own)
-        accepted[name] = rows.order_by(accepted_order(table)) if ordered else rows
+        accepted[name] = accepted_rows(marked, table, own)
         if any(sets_aside(tally, own) for tally in found.values()):
             set_aside[name] = rows_set_aside(marked, name, table, own).order_by(SET_ASIDE_ORDER)
     return Validated(tuple(results), accepted, set_aside)

@@ -87,7 +87,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     now = _now(problem)
     report("applying the contract")
     engine = DuckDB(connection)
-    validated = validate(raw, problem.schema, problem.rules, engine, scratch=scratch, now=now, ordered=False)
+    validated = validate(raw, problem.schema, problem.rules, engine, scratch=scratch, now=now)
     rows = {name: int(table.count().execute()) for name, table in raw.items()}
     accepted = {name: int(table.count().execute()) for name, table in validated.accepted.items()}
     broken = [each for each in validated.results if each.violations]

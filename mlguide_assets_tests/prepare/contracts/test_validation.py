@@ -14,7 +14,7 @@ from mlguide_assets.define.loading import load_problem, parse_problem, with_over
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts.refusals import refuse_blocked
-from mlguide_assets.prepare.contracts.validation import Validated, results_table, validate
+from mlguide_assets.prepare.contracts.validation import Validated, accepted_order, results_table, validate
 from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.newest import NEWER, ORDER, with_newer_rows
@@ -165,7 +165,8 @@ def validated(
 
 
 def accepted(validated: Validated) -> dict[str, list[dict[str, Any]]]:
-    return {table: rows.to_pyarrow().to_pylist() for table, rows in validated.accepted.items()}
+    orders = {name: accepted_order(SCHEMA.tables[name]) for name in validated.accepted}
+    return {name: rows.order_by(orders[name]).to_pyarrow().to_pylist() for name, rows in validated.accepted.items()}
 
 
 def quarantined(validated: Validated) -> list[dict[str, Any]]:

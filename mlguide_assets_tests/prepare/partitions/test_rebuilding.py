@@ -18,7 +18,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED
-from mlguide_assets.prepare.contracts.validation import results_table, validate
+from mlguide_assets.prepare.contracts.validation import accepted_order, results_table, validate
 from mlguide_assets.prepare.core import core_by_partition, core_rows, count_core
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
@@ -266,7 +266,8 @@ def test_partitions_together_are_what_is_computed_over_everything(
     lake, problem = followed.lake, followed.problem
     tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path)
     whole = validate(tables, problem.schema, problem.rules, DuckDB(duck), scratch=tmp_path, now=datetime(2025, 1, 1))
-    accepted = {name: rows.to_pyarrow() for name, rows in whole.accepted.items()}
+    orders = {name: accepted_order(problem.schema.tables[name]) for name in whole.accepted}
+    accepted = {name: rows.order_by(orders[name]).to_pyarrow() for name, rows in whole.accepted.items()}
     for name, rows in accepted.items():
         assert lake.read(name).to_pyarrow() == rows, name
     assert lake.read_arrow("contract_results") == results_table(whole.results)
