@@ -5,7 +5,7 @@ It starts when a home first reads the world. No row is made here: `read_source` 
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, ValidationError
@@ -71,7 +71,7 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
         return Visible(min(_named(text, problem), midnight(end)), end)
     if source.live is None:
         return None
-    read = _read(clock, source.live, now or datetime.now(UTC))
+    read = _read(clock, source.live, now or datetime.now(UTC), end)
     return Visible(world_time(source.live, read.first_read, read.last_read, end=end), end)
 
 
@@ -84,7 +84,11 @@ def day_reached(problem: Problem, clock: Path, now: datetime) -> date:
 
 
 class _Reading(Strict):
-    """The clock's file. Another `start` or `day_every` is another clock, which starts again."""
+    """The clock's file. Another `start` is another clock, which starts again.
+
+    Attributes:
+        first_read: when the world was at its start, had it always gone on at this pace.
+    """
 
     first_read: AwareDatetime
     last_read: AwareDatetime
@@ -92,17 +96,30 @@ class _Reading(Strict):
     day_every: Duration
 
 
-def _read(path: Path, live: Live, now: datetime) -> _Reading:
+def _read(path: Path, live: Live, now: datetime, end: date) -> _Reading:
     """The readings with this one added. Processes take turns, so all agree on the first."""
 
     def read_now(stored: bytes | None) -> bytes:
         before = _load(stored, path, live) if stored is not None else None
-        if before is None or (before.start, before.day_every) != (live.start, live.day_every):
+        if before is None or before.start != live.start:
             before = _Reading(first_read=now, last_read=now, start=live.start, day_every=live.day_every)
-        return before.model_copy(update={"last_read": max(now, before.last_read)}).model_dump_json(indent=2).encode()
+        read = before.model_copy(update={"last_read": max(now, before.last_read)})
+        return _at_pace(read, live.day_every, end).model_dump_json(indent=2).encode()
 
     with writing("The world's clock", path.parent), locked(path.with_suffix(".lock")):
         return _load(change(path, read_now), path, live)
+
+
+def _at_pace(read: _Reading, day_every: timedelta, end: date) -> _Reading:
+    """The same instant of the world, which goes on at this pace from here.
+
+    Processes that know different problem files, as a UI that was started before one was changed, look in turns: would
+    each start the clock again, no day ever passed.
+    """
+    if read.day_every == day_every:
+        return read
+    passed = min((read.last_read - read.first_read) / read.day_every, float((end - read.start).days))
+    return read.model_copy(update={"day_every": day_every, "first_read": read.last_read - passed * day_every})
 
 
 def _load(content: bytes, path: Path, live: Live) -> _Reading:

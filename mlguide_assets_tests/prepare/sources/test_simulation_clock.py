@@ -115,13 +115,30 @@ def test_a_later_end_lets_the_clock_go_on(clock: Path) -> None:
     assert until(longer, clock, FIRST + 60 * DAY) == START + 60 * DAY
 
 
-@pytest.mark.parametrize("change", [{"start": "2024-02-01"}, {"day_every": "1m"}], ids=str)
-def test_another_start_or_pace_is_another_clock(clock: Path, change: dict[str, str]) -> None:
+def test_another_start_is_another_clock(clock: Path) -> None:
     until(live_problem(), clock, FIRST)
     until(live_problem(), clock, FIRST + 20 * DAY)
-    changed = live_problem(change)
-    assert isinstance(live := getattr(changed.source, "live", None), Live)
-    assert until(changed, clock, FIRST + 20 * DAY).date() == live.start
+    assert until(live_problem({"start": "2024-02-01"}), clock, FIRST + 20 * DAY) == datetime(2024, 2, 1)
+
+
+def test_at_another_pace_the_world_goes_on_from_where_it_is(clock: Path) -> None:
+    faster, slower = live_problem({"day_every": "1m"}), live_problem()
+    until(slower, clock, FIRST)
+    now = FIRST + 20 * DAY + 12 * HOUR
+    assert until(faster, clock, now) == START + 20 * DAY
+    assert until(faster, clock, now + timedelta(seconds=30)) == START + 21 * DAY
+    assert until(slower, clock, now + timedelta(seconds=31)) == START + 21 * DAY
+    assert until(slower, clock, now + timedelta(seconds=30) + DAY) == START + 22 * DAY
+    # Long after its end, too.
+    assert until(faster, clock, now + 10_000 * DAY) == datetime(2024, 4, 10)
+
+
+def test_processes_that_know_different_paces_do_not_stop_the_world(clock: Path) -> None:
+    # A UI that was started before the file was changed looks every second, and so does a server after it.
+    paces = [live_problem({"day_every": every}) for every in ("45s", "30s")]
+    seen = [until(paces[n % 2], clock, FIRST + timedelta(seconds=n)) for n in range(120)]
+    assert seen == sorted(seen)
+    assert seen[-1] == START + 3 * DAY
 
 
 def test_the_world_may_overtake_the_calendar(clock: Path) -> None:
