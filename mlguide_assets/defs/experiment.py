@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.days import newest_day
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace
 
 GROUP = "experiment"
@@ -25,10 +26,13 @@ PLAN = PROBLEM.decision.plan_table
 def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Which units of the running experiments follow which arm on a day; the plan follows it."""
     from mlguide_assets.defs.metadata import data_version, table_metadata, version_of
+    from mlguide_assets.deploy.batch import refuse_unreached
     from mlguide_assets.experiment.day import assign_day
 
     home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
-    assigned = assign_day(home, lake, problem, date.fromisoformat(key), report=context.log.warning)
+    day = date.fromisoformat(key)
+    refuse_unreached(day, newest_day(workspace))
+    assigned = assign_day(home, lake, problem, day, report=context.log.warning)
     if assigned is None:
         return dg.MaterializeResult(data_version=version_of("no experiment"), metadata={"experiments": "none runs"})
     return dg.MaterializeResult(
