@@ -1,12 +1,13 @@
 """The verdict of an experiment as a criterion of the gate: a row, since the gate imports nothing from here."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.gate.gate import Verdict
-from mlguide_assets.deploy.gate.history import WAITING, decisions
+from mlguide_assets.deploy.gate.history import WAITING, DecidedMeanwhileError, decisions
 from mlguide_assets.deploy.gate.promotion import decide_again, install_challenger, install_promoted
 from mlguide_assets.deploy.gate.recorded_criteria import RECORDED_CRITERIA, record_criterion
 from mlguide_assets.experiment.arm_effects import primary_effects
@@ -79,7 +80,11 @@ def decide_on_waiting(home: Home, lake: Lake, problem: Problem, *, run_id: str) 
         for version, row in last.items()
         if row["verdict"] == WAITING and version in recorded and recorded[version] > row["decided_at"]
     ]
-    found = [decide_again(home, lake, problem, version, run_id=run_id).verdict for version in due]
+    found = []
+    for version in due:
+        # A person may promote it meanwhile.
+        with suppress(DecidedMeanwhileError):
+            found.append(decide_again(home, lake, problem, version, run_id=run_id).verdict)
     if due:
         install_promoted(home, lake, problem)
         install_challenger(home, lake, problem)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlguide_assets.deploy.gate.held_challenger import held_challenger
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.prepare.lake.snapshots import Snapshot
@@ -27,6 +28,11 @@ UNDECIDED = (WAITING, CANARY)
 GATE = "gate"
 PERSON = "person:"
 """How it is said who decided; of a person, the name follows."""
+
+
+class DecidedMeanwhileError(InputError):
+    """Somebody else decided on a version that was waiting, or went live step by step, while it was evaluated."""
+
 
 _SCHEMA = pa.schema(
     [

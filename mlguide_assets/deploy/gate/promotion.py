@@ -30,6 +30,7 @@ from mlguide_assets.deploy.gate.history import (
     PROMOTED,
     ROLLED_BACK,
     WAITING,
+    DecidedMeanwhileError,
     decisions,
     record,
     rightful_challenger,
@@ -43,7 +44,6 @@ from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import LostVersionError, Registry
 from mlguide_assets.deploy.registry.reproduction import keep_inputs
 from mlguide_assets.deploy.routing import published_canary
-from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.hosts.shared_files import fetch_folder, has_folder
 from mlguide_assets.prepare.lake.lake import Lake
@@ -119,13 +119,15 @@ def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_
         by: whose criterion it is that brings it there.
 
     Raises:
-        InputError: the version does not wait.
+        DecidedMeanwhileError: the version does not wait, nor go live.
     """
     with decision_lock(home, problem):
         last = next((row for row in reversed(decisions(lake)) if row["version"] == version), None)
         if last is None or last["verdict"] not in (WAITING, CANARY):
             found = "was never before the gate" if last is None else f"was {last['verdict']}"
-            raise InputError(f"Version {version} {found}: only a version that waits is put before the gate again.")
+            raise DecidedMeanwhileError(
+                f"Version {version} {found}: only a version that waits is put before the gate again."
+            )
         # The record's champion: it may not be installed yet.
         decision = _concluded(last, recorded_criteria(lake, version), problem, _champion_on_record(lake))
         _record(home, lake, problem, last, decision, by, run_id)

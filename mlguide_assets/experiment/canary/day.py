@@ -3,6 +3,7 @@
 Where the problem file has no canary, each of these returns at once.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,14 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.gate.held_challenger import held_challenger
-from mlguide_assets.deploy.gate.history import ABORTED, KEPT, canaries, decisions, record
+from mlguide_assets.deploy.gate.history import (
+    ABORTED,
+    KEPT,
+    DecidedMeanwhileError,
+    canaries,
+    decisions,
+    record,
+)
 from mlguide_assets.deploy.routing import published_canary
 from mlguide_assets.english import percent
 from mlguide_assets.errors import InputError
@@ -90,7 +98,10 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables"
         return Look()
     # A person who stops the canary meanwhile waits: else this look would let it go on.
     with locked_on_all_hosts(lake.root / _LOCK, f"canary of {problem.key}"):
-        return _look(home, lake, problem, tables, run_id)
+        # Another version may become champion while this one is looked at, or a person promotes this one.
+        while True:
+            with suppress(DecidedMeanwhileError):
+                return _look(home, lake, problem, tables, run_id)
 
 
 def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: str) -> Stopped:
@@ -151,7 +162,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
     version, progress = str(row["version"]), progress_of(lake, row["version"])
     if progress is not None:
         # What an earlier look put on record, and was interrupted before servers knew: they would go on as before.
-        publish_canary(home, problem, progress.route)
+        _publish(home, lake, problem, progress)
         if not progress.share:
             return _end(home, lake, problem, row, progress, run_id)
     if lost := _lost_feature(home, lake, problem, version):
@@ -185,7 +196,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         found = replace(found, reason=f"{found.reason} {late}") if late else found
     champion = str(row["champion_before"])
     progress = add_step(lake, found, version=version, champion=champion, day=until.date(), run_id=run_id)
-    publish_canary(home, problem, progress.route)
+    _publish(home, lake, problem, progress)
     if not found.share:
         return _end(home, lake, problem, row, progress, run_id)
     return Look(progress, found.reason, late)
@@ -331,11 +342,13 @@ def _decide(home: Home, lake: Lake, problem: Problem, ending: _Ending) -> None:
 
 
 def _put_on_record(home: Home, lake: Lake, problem: Problem, ending: _Ending) -> None:
+    """Raises DecidedMeanwhileError where another decision ended the canary."""
     import json
 
     from mlguide_assets.deploy.gate.decision_lock import decision_lock
 
     with decision_lock(home, problem):
+        _refuse_ended(lake, ending.row["version"])
         record(
             lake,
             version=ending.row["version"],
@@ -346,4 +359,23 @@ def _put_on_record(home: Home, lake: Lake, problem: Problem, ending: _Ending) ->
             champion_before=pointed_version(home.bundles(problem.key)),
             decided_by=ending.by,
             run_id=ending.run_id,
+        )
+
+
+def _publish(home: Home, lake: Lake, problem: Problem, progress: Progress) -> None:
+    """Let servers follow what is on record. Raises DecidedMeanwhileError where another decision ended the canary."""
+    from mlguide_assets.deploy.gate.decision_lock import decision_lock
+
+    with decision_lock(home, problem):
+        if progress.share:
+            _refuse_ended(lake, progress.version)
+        publish_canary(home, problem, progress.route)
+
+
+def _refuse_ended(lake: Lake, version: str) -> None:
+    if not any(row["version"] == version for row in canaries(lake)):
+        by = decisions(lake)[-1]["decided_by"]
+        raise DecidedMeanwhileError(
+            f"The canary of version {version} was ended by a decision of {by} meanwhile, so nothing was changed: "
+            f"'mlguide history' has it."
         )

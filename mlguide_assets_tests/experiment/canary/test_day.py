@@ -323,6 +323,26 @@ def test_a_champion_by_other_means_ends_it_for_plan_and_servers(harmless: World)
     assert [row["action"] for row in canary_steps(world.lake)] == ["start", "give_up"]
 
 
+@pytest.mark.parametrize("found", ["advance", "promote", "abort"])
+def test_a_version_that_a_person_promotes_while_it_is_looked_at_stays_champion(
+    harmless: World, monkeypatch: pytest.MonkeyPatch, found: Action
+) -> None:
+    world = harmless
+    world.live()
+    world.pass_a_day()
+
+    def evaluated_slowly(*_: Any, **__: Any) -> Evaluation:
+        promote(world.home, world.problem, version="2", reason="Now.")
+        return Evaluation(found, 1, 0.2 if found == "advance" else 0.0, "So it was counted.", ())
+
+    monkeypatch.setattr("mlguide_assets.experiment.canary.evaluation.evaluate", evaluated_slowly)
+    assert world.look() == Look()
+    assert [row["verdict"] for row in world.house.record()][-2:] == ["canary", "promoted"]
+    assert (pointed_version(world.house.bundles), pointed_version(world.house.bundles, CHALLENGER)) == ("2", None)
+    assert (read_routes(world.house.bundles), running_canary(world.lake)) == ((), None)
+    assert withdrawal(world.lake, "2") is None
+
+
 def test_what_a_crash_left_undone_the_next_look_does(
     harm: Harm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
