@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mlguide_assets.observe.alerts.failed_runs import job_in_words
+from mlguide_assets.observe.alerts.failed_runs import PROCESS_GONE, job_in_words
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.hosts.run_lock import run_lock_holder
 from mlguide_assets.settings import Home
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 PROCESS_TAG = "mlguide/process"
 """The process of a run of `mlguide run`, as the run lock names it."""
-
-WHY = "Its process is gone: it was killed, or the machine stopped."
 
 
 @contextlib.contextmanager
@@ -46,7 +44,7 @@ def end_dead_runs(
             with run_lock_holder(home) as now:
                 dead = dead if now == holder else []
         for run in dead:
-            instance.report_run_failed(run, WHY)
+            instance.report_run_failed(run, PROCESS_GONE)
             report(f"The run {run.run_id} of {job_in_words(run.job_name)} had been killed; it is on record as failed.")
 
 

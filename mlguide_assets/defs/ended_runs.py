@@ -14,6 +14,7 @@ from mlguide_assets.define.secrets import addresses_in_environment, masked
 from mlguide_assets.defs.workspace import is_watched_here, other_problem
 from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerts.failed_runs import PROCESS_GONE
 from mlguide_assets.prepare.hosts.database import database_refusal
 from mlguide_assets.settings import Home
 
@@ -24,12 +25,16 @@ _REASON_CHARACTERS = 300
 _REASONS = 3
 _REFUSALS = (
     "InputError", "AnsweredError", "MissingTableError", "LostVersionError", "UnscorableError", "StoreError",
-    "DamagedError", "UnresolvedFeatureError", "AwayError",
+    "DamagedError", "UnresolvedFeatureError", "AwayError", "DecidedMeanwhileError",
 )  # fmt: skip
 """Errors of ours, whose text is a sentence for people: InputError and all that are one."""
 
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 """What is raised in a step that a signal, or a person in the Dagster UI, ends. They have no words for people."""
+
+_NOT_BEGUN = (
+    "Its process could not be started: 'daemon.log' and 'code_server.log' in the folder 'dagster' of the home say why."
+)
 
 _LOOKED_AT = 100
 _RANGE = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -83,25 +88,33 @@ def innermost(chain: list[Any], *addresses: str) -> str:
 
 
 def why_it_failed(context: dg.RunFailureSensorContext, source: str | None) -> str:
-    """The causes of the steps that failed, in their own words; Dagster's sentence where no step has begun.
+    """The causes of the steps that failed, or of the run itself, in their own words; else what became of its process.
 
     Args:
         source: the address that the problem reads, whose password is masked.
     """
     addresses = [*addresses_in_environment(), *([os.path.expandvars(source)] if source else [])]
     found: dict[str, str] = {}
-    for event in context.get_step_failure_events():
-        chain = causes(event.step_failure_data.error)
+    steps = [(f"{event.step_key}: ", event.step_failure_data.error) for event in context.get_step_failure_events()]
+    ended = context.failure_event.job_failure_data
+    for place, error in steps or [("", ended.error if ended else None)]:
+        chain = causes(error)
         if not chain:
             continue
         said = refusal_in(chain) or next(filter(None, (database_refusal(each.message) for each in chain)), None)
         text = masked(str(said), *addresses) if said else innermost(chain, *addresses)
-        found.setdefault(text, text if said else f"{event.step_key}: {text}")
+        found.setdefault(text, text if said else f"{place}{text}")
     if not found:
-        return masked(context.failure_event.message or "no reason given", *addresses)
+        return _why_no_step_failed(context.instance, context.dagster_run)
     shown = [*found.values()][:_REASONS]
     more = len(found) - len(shown)
     return " ".join([*shown, *([f"And {counted(more, 'other cause')}."] if more else [])])
+
+
+def _why_no_step_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Dagster's own sentences name its parts, and not what became of them."""
+    record = instance.get_run_record_by_id(run.run_id)
+    return PROCESS_GONE if record and record.start_time else _NOT_BEGUN
 
 
 def work_of(instance: dg.DagsterInstance, run: dg.DagsterRun, problem: str | None) -> "Work":

@@ -4,6 +4,7 @@ import ast
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 import mlguide_assets
@@ -13,7 +14,7 @@ from mlguide_assets.defs.workspace import PROBLEM
 from mlguide_assets.deploy.online_store.store import DamagedError, StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerts.alerting import book_of
-from mlguide_assets.observe.alerts.failed_runs import Work
+from mlguide_assets.observe.alerts.failed_runs import PROCESS_GONE, Work
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets_tests.defs.house import REACHED, House
 
@@ -60,12 +61,22 @@ def test_every_error_that_is_a_sentence_for_people_is_told_as_one() -> None:
     assert kinds == set(ended_runs._REFUSALS)
 
 
-def test_a_run_that_failed_before_any_step_says_what_dagster_knows(house: House) -> None:
+@pytest.mark.parametrize(
+    ("began", "told"), [(True, PROCESS_GONE), (False, "Its process could not be started: 'daemon.log' and ")]
+)
+def test_of_a_run_that_failed_in_no_step_an_alert_says_what_became_of_its_process(
+    began: bool, told: str, house: House
+) -> None:
+    """Dagster says of both that they were marked as failed from outside the execution context."""
     house.look_at_runs(observe.alert_on_failure)
-    house.instance.report_run_failed(house.begin("refresh_job"), "Its process is gone.")
+    run = house.begin("refresh_job")
+    if began:
+        start = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+        house.instance.report_dagster_event(start, run.run_id)
+    house.instance.report_run_failed(run)
     house.look_at_runs(observe.alert_on_failure)
     (incident,) = book_of(house.home, PROBLEM).incidents()
-    assert incident.alert.happened.endswith("failed: Its process is gone.")
+    assert incident.alert.happened.startswith(f"Run {run.run_id} failed: {told}")
 
 
 def test_of_a_backfill_each_day_that_failed_is_open_until_it_is_done(house: House) -> None:

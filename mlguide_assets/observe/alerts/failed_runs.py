@@ -11,6 +11,9 @@ from mlguide_assets.observe.alerts.book import AlertBook
 BY_HAND = "__ASSET_JOB"
 """What Dagster calls every run of assets that a person chose, and every run of a backfill."""
 
+PROCESS_GONE = "Its process is gone: it was killed, by the system where memory ran out, or the machine stopped."
+"""Why a run failed of which no step did."""
+
 _NAMED = 3
 
 
