@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import logging
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +45,6 @@ _ORPHANS_END_WITHIN = 5 * PATIENCE_SECONDS
 """Seconds that what a killed `mlguide ui` had started may take to end, on a machine that is busy."""
 _LARGEST_LOG = 5_000_000
 """Bytes of a log beyond which it begins again; what it was is kept beside it."""
-_log = logging.getLogger(__name__)
 _WEBSERVER = "mlguide_assets.console.webserver:main"
 
 
@@ -91,6 +90,7 @@ class _Processes:
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = False
+        self._refused = ""
 
     def run(self, shown: str, place: Sequence[object]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -140,10 +140,16 @@ class _Processes:
             stopped.set()
 
     def _end_dead_runs(self, instance: "DagsterInstance") -> None:
+        refused, self._refused = self._refused, ""
         try:
             end_dead_runs(self._home, instance, console.print, daemon_lives=True)
         except Exception as error:  # A busy database or a full disk must not end the UI: the next look may succeed.
-            _log.warning("Dead runs were not looked for: %s", error)
+            self._refused = _in_words(error, self._home)
+        # Of an outage its beginning and its end, not every look.
+        if self._refused and self._refused != refused:
+            console.print(f"{_now()}  The UI waits until it can look at its runs, and then goes on: {self._refused}")
+        elif refused and not self._refused:
+            console.print(f"{_now()}  The UI goes on.")
 
     def _start_all(self) -> None:
         workspace = self._home.dagster / "workspace.yaml"
@@ -192,6 +198,19 @@ class _Processes:
             last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
             console.print(f"The {name} ended by itself. The last lines of {log}:", *last, sep="\n")
         return max((abs(self._running[name].returncode) for name in ended), default=1) or 1
+
+
+def _in_words(error: Exception, home: Home) -> str:
+    """What refused, in a sentence where it has one, else in one line."""
+    if isinstance(error, InputError):
+        return str(error)
+    from mlguide_assets.console.machine import refusal
+
+    return refusal(error, home.root) or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _files_of_problems(home: Home) -> set[str]:

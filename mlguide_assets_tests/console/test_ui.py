@@ -20,7 +20,7 @@ import pytest
 from mlguide_assets.console import code_server
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML
-from mlguide_assets.console.ui import bound, serve, ui_lock
+from mlguide_assets.console.ui import _Processes, bound, serve, ui_lock
 from mlguide_assets.definitions import defs
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.run_lock import run_lock
@@ -176,6 +176,27 @@ def test_runs_whose_process_is_gone_are_put_on_record_and_others_go_on(tmp_path:
             assert found is not None
             assert (found.status.value, len(said)) == (status, status == "FAILURE"), (tags, held, daemon_lives)
             instance.delete_run(run.run_id)
+
+
+def test_of_an_outage_the_terminal_has_its_beginning_and_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path)
+    enter_home(home)
+    ui = _Processes(home, (), (0, 0), "127.0.0.1")
+    with instance_of(home) as instance:
+        ui._end_dead_runs(instance)
+        (runs,) = home.dagster.rglob("runs.db")
+        whole = runs.read_bytes()
+        runs.write_bytes(b"no database" * 100)
+        ui._end_dead_runs(instance)
+        ui._end_dead_runs(instance)
+        runs.write_bytes(whole)
+        ui._end_dead_runs(instance)
+        ui._end_dead_runs(instance)
+    waits, goes_on = capsys.readouterr().err.splitlines()
+    assert "The UI waits until it can look at its runs, and then goes on: A database of " in waits
+    assert goes_on.endswith("The UI goes on.")
 
 
 @dg.op
