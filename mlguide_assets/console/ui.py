@@ -67,7 +67,7 @@ def serve(home: Home, host: str, port: int) -> int:
         if not is_loopback(host):
             console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI has no password.")
         with instance_of(home) as instance:
-            end_dead_runs(home, instance, console.print, daemon_lives=False)
+            end_dead_runs(home, instance, console.print)
             follow_locations(home, instance)
         for error in broken_problems(home).values():
             console.print(f"The other problems go on without this one: {error}")
@@ -91,6 +91,7 @@ class _Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = False
         self._refused = ""
+        self._idle = dict[str, float]()
 
     def run(self, shown: str, place: Sequence[object]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -142,7 +143,7 @@ class _Processes:
     def _end_dead_runs(self, instance: "DagsterInstance") -> None:
         refused, self._refused = self._refused, ""
         try:
-            end_dead_runs(self._home, instance, console.print, daemon_lives=True)
+            end_dead_runs(self._home, instance, console.print, idle=self._idle)
         except Exception as error:  # A busy database or a full disk must not end the UI: the next look may succeed.
             self._refused = _in_words(error, self._home)
         # Of an outage its beginning and its end, not every look.

@@ -89,7 +89,7 @@ def test_a_run_of_another_host_is_dead_only_once_its_process_is(
         instance.report_dagster_event(
             dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, run.job_name), run.run_id
         )
-        end_dead_runs(hosts[1], instance, print, daemon_lives=True)
+        end_dead_runs(hosts[1], instance, print, idle={})
         found = instance.get_run_by_id(run.run_id)
         assert found is not None
         assert found.status.value == status

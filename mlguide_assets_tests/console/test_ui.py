@@ -150,14 +150,17 @@ def test_a_log_that_is_too_large_begins_again_under_whoever_writes_it(tmp_path: 
     bound(tmp_path / "none.log", 100)
 
 
-FATES: tuple[tuple[dict[str, str], bool, bool, str], ...] = (
-    # Tags of the run, whether this process has the lock, whether a daemon lives, and what becomes of the run.
-    ({}, False, False, "FAILURE"),  # The daemon that started it is gone, and nobody works.
-    ({}, True, False, "STARTED"),  # It may be the one that works.
-    ({}, False, True, "STARTED"),  # The daemon looks after it.
-    (ANOTHER, False, True, "FAILURE"),
-    (ANOTHER, True, True, "FAILURE"),  # Another process works.
-    ({PROCESS_TAG: str(os.getpid())}, True, True, "STARTED"),
+FATES: tuple[tuple[dict[str, str], bool, float | None, str], ...] = (
+    # Tags of the run, whether this process has the lock, for how many seconds nobody had it while a daemon lives (None:
+    # none does), and what becomes of the run.
+    ({}, False, None, "FAILURE"),  # The daemon that started it is gone, and nobody works.
+    ({}, True, None, "STARTED"),  # It may be the one that works.
+    ({}, False, 0, "STARTED"),  # It has not taken the lock yet, or gave it back.
+    ({}, False, 61, "FAILURE"),  # The code server could not put down that it was killed.
+    ({}, True, 61, "STARTED"),
+    (ANOTHER, False, 0, "FAILURE"),
+    (ANOTHER, True, 0, "FAILURE"),  # Another process works.
+    ({PROCESS_TAG: str(os.getpid())}, True, 0, "STARTED"),
 )
 
 
@@ -168,13 +171,16 @@ def test_runs_whose_process_is_gone_are_put_on_record_and_others_go_on(tmp_path:
     with run_lock(home, print):
         pass
     with instance_of(home) as instance:
-        for tags, held, daemon_lives, status in FATES:
+        for tags, held, seconds, status in FATES:
             run, said = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags), list[str]()
+            idle = {run.run_id: time.monotonic() - seconds} if seconds is not None else None
             with run_lock(home, print) if held else contextlib.nullcontext():
-                end_dead_runs(home, instance, said.append, daemon_lives=daemon_lives)
+                end_dead_runs(home, instance, said.append, idle=idle)
             found = instance.get_run_by_id(run.run_id)
             assert found is not None
-            assert (found.status.value, len(said)) == (status, status == "FAILURE"), (tags, held, daemon_lives)
+            assert (found.status.value, len(said)) == (status, status == "FAILURE"), (tags, held, seconds)
+            # Of a run that works, the minute begins again.
+            assert bool(idle) == (seconds is not None and not tags and not held), (tags, held, seconds)
             instance.delete_run(run.run_id)
 
 
