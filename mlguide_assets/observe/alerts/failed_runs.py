@@ -11,7 +11,10 @@ from mlguide_assets.observe.alerts.book import AlertBook
 BY_HAND = "__ASSET_JOB"
 """What Dagster calls every run of assets that a person chose, and every run of a backfill."""
 
-PROCESS_GONE = "Its process is gone: it was killed, by the system where memory ran out, or the machine stopped."
+PROCESS_GONE = (
+    "Its process ended and could not say why: it was killed, by the system where memory ran out, or the machine "
+    "stopped, the disk was full, or the database away."
+)
 """Why a run failed of which no step did."""
 
 _NAMED = 3

@@ -1,6 +1,8 @@
 """The clock of a simulated world: when it starts, that it never goes back, where it stops, and how it is stepped."""
 
+import errno
 import json
+import os
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -212,6 +214,23 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"world's clock could not be written to .*file"):
         visible(live_problem(), tmp_path / "file" / "clock.json", FIRST)
+
+
+def test_where_nothing_can_be_written_the_clock_that_was_kept_goes_on(
+    clock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(live_problem(), clock, FIRST)
+    kept = clock.read_bytes()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mlguide_assets.prepare.sources.simulation_clock.change", full)
+    assert until(live_problem(), clock, FIRST + 2 * DAY) == START + 2 * DAY
+    assert clock.read_bytes() == kept
+    clock.unlink()
+    with pytest.raises(InputError, match=r"world's clock could not be written to .*No space left"):
+        visible(live_problem(), clock, FIRST)
 
 
 STEPS = {
