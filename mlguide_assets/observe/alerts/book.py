@@ -139,21 +139,27 @@ class AlertBook:
         """Send what was not delivered, the oldest first, and stop where the receiver fails again."""
         deliveries: list[Delivery] = []
         receiver = receiver_id(webhook)
-        while not deliveries or deliveries[-1].status == "delivered":
-            if not any(_is_owed(each, receiver, now) for each in self._all()):
-                break
+        # Each once, whatever becomes of the log.
+        for key in [each.key for each in self._newest() if _is_owed(each, receiver, now)]:
             with self._locked() as log:
-                incident = next((each for each in self._all() if _is_owed(each, receiver, now)), None)
-                if incident is None or incident.notice is None:
-                    break
+                incident = next(each for each in self._newest() if each.key == key)
+                if incident.notice is None or not _is_owed(incident, receiver, now):
+                    continue
                 notice = self._claimed(incident.notice)
-                log.append(noted(incident.key, notice, now))
-            deliveries.append(self._send(incident.key, notice, now, webhook))
+                log.append(noted(key, notice, now))
+            deliveries.append(self._send(key, notice, now, webhook))
+            if deliveries[-1].status != "delivered":
+                break
         return deliveries
 
     def _all(self) -> list[Incident]:
         """The incidents of the log, read from where the last reading in this process ended."""
         return follower_of(self._log).incidents()
+
+    def _newest(self) -> list[Incident]:
+        """Of each key, the newest: that an earlier one is over is not said any more once it has opened again."""
+        newest = {each.key: each for each in self._all()}
+        return sorted(newest.values(), key=lambda each: each.opened_at)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[Writer]:
@@ -162,7 +168,7 @@ class AlertBook:
             if log.size <= LARGEST_LOG:
                 yield log
                 return
-            kept = [each.to_line() for each in self._all() if each.resolved_at is None or each.undelivered]
+            kept = [each.to_line() for each in self._newest() if each.resolved_at is None or each.undelivered]
             log.begin_again(kept, OLDER_LOG)
         with self._log.locked() as log:
             yield log

@@ -108,20 +108,24 @@ class Incidents:
     found: list[Incident] = field(default_factory=list)
     newest: dict[str, int] = field(default_factory=dict)
     """The position of the newest incident of each key."""
+    notices: dict[str, int] = field(default_factory=dict)
+    """The position of the incident that each message was about: its key may have opened again since."""
 
     def after(self, lines: Sequence[Line]) -> "Incidents":
         """What they are after more lines."""
-        found, newest = list(self.found), dict(self.newest)
+        found, newest, notices = list(self.found), dict(self.newest), dict(self.notices)
         for line in lines:
             key = line["key"]
-            at = newest.get(key)
+            at = notices.get(line.get("id", ""), newest.get(key))
             begins = at is None or found[at].resolved_at is not None
             if line["event"] == "kept" or (line["event"] == "raised" and begins):
-                newest[key] = len(found)
+                newest[key] = at = len(found)
                 found.append(_first(line))
             elif at is not None:
                 found[at] = _after(found[at], line)
-        return Incidents(found, newest)
+            if at is not None and (notice := found[at].notice):
+                notices[notice.id] = at
+        return Incidents(found, newest, notices)
 
 
 class _Follower:

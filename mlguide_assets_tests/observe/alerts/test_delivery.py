@@ -51,6 +51,40 @@ def test_retry_sends_all_that_is_owed_and_nothing_twice(tmp_path: Path) -> None:
     assert sent == [("a", "opened"), ("c", "resolved"), ("d", "opened")]
 
 
+def test_of_what_was_over_and_opened_again_while_the_receiver_was_down_the_newest_is_sent_once(tmp_path: Path) -> None:
+    """Also the one that is over now, and only of the last time."""
+    port, book = closed_port(), AlertBook(tmp_path, retries=0)
+    url, ended = f"http://127.0.0.1:{port}/", dataclasses.replace(DRIFT, key="ended")
+    with receiver(port=port) as hook:
+        for alert in (DRIFT, ended):
+            book.raise_alert(alert, now=NOW, webhook=hook.url)
+    for alert in (DRIFT, ended):
+        book.resolve(alert.key, now=NOW, webhook=url)
+        book.raise_alert(alert, now=NOW + HOUR, webhook=url)
+    book.resolve("ended", now=NOW + HOUR, webhook=url)
+    with receiver() as hook:
+        deliveries = book.retry_undelivered(now=NOW + 2 * HOUR, webhook=hook.url)
+        assert book.retry_undelivered(now=NOW + 3 * HOUR, webhook=hook.url) == []
+    assert [each.status for each in deliveries] == ["delivered"] * 2
+    sent = [(body["alert"]["key"], body["event"], body["opened_at"][11:13]) for body in hook.received]
+    assert sent == [(DRIFT.key, "opened", "07"), ("ended", "resolved", "07")]
+
+
+def test_an_end_that_is_delivered_after_the_same_opened_again_is_on_record(tmp_path: Path) -> None:
+    book = AlertBook(tmp_path)
+    with receiver() as hook:
+        book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
+    with receiver(delay=0.5) as slow:
+        ending = threading.Thread(target=lambda: book.resolve(DRIFT.key, now=NOW, webhook=slow.url))
+        ending.start()
+        while not slow.received:
+            time.sleep(0.01)
+        book.raise_alert(DRIFT, now=NOW + HOUR, webhook=None)
+        ending.join()
+    before, again = book.incidents(resolved=True)
+    assert (before.undelivered, again.notice, again.resolved_at) == (False, None, None)
+
+
 def test_failing_receiver_is_asked_again_at_once(tmp_path: Path) -> None:
     with receiver(500, HANG_UP) as hook:
         delivery = AlertBook(tmp_path).raise_alert(DRIFT, now=NOW, webhook=hook.url)
