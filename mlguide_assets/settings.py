@@ -1,5 +1,6 @@
 """Where things are: the home directory and every path below it, and the lake where it is elsewhere."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -233,6 +234,9 @@ class Home:
             probe.write_bytes(b"mlguide")
             probe.unlink()
         except OSError as error:
+            # On a full disk it is there, and empty.
+            with contextlib.suppress(OSError):
+                probe.unlink()
             raise InputError(
                 f"The home directory {self.root} cannot be written ({error.strerror or error}): "
                 f"choose another with --home or {HOME_VARIABLE}, or fix its permissions or free space."

@@ -1,5 +1,6 @@
 """Where the home is, and how commands name it."""
 
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -75,3 +76,14 @@ def test_a_home_whose_databases_could_not_be_opened_is_refused_and_not_made(tmp_
     with pytest.raises(InputError, match="has 441 bytes, and SQLite opens no database below one of more than 440"):
         longer.ensure_writable()
     assert not longer.root.exists()
+
+
+def test_of_a_home_on_a_full_disk_nothing_is_left(tmp_path: Path) -> None:
+    home, limits = Home(tmp_path / "home"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written .*free space"):
+            home.ensure_writable()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [*home.root.iterdir()] == []
