@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from mlguide_assets.define.loading import current_problem, load_problem, name_in
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.defs.tags import PROBLEM_TAG
 from mlguide_assets.english import counted
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.shared_problems import fetch_problems
 from mlguide_assets.settings import Home, LakePlace
 
@@ -73,13 +74,22 @@ def is_watched_here(run: dg.DagsterRun, home: Home) -> bool:
     """Whether this code location raises the alerts of a run.
 
     It raises those of its own problem. A problem that no run has succeeded with yet, such as one with another source,
-    has no code location: its alerts are raised by that of the problem that the home works on.
+    has no code location: its alerts are raised by that of the problem that the home works on. Nor has one whose file
+    is broken.
     """
-    if other := other_problem(run):
-        if other in readable_problems(home):
-            return False
-        return not home.active_problem.is_file() or load_problem(str(home.active_problem)).key == PROBLEM.key
-    return is_of_this_problem(run)
+    other = other_problem(run)
+    if other is None:
+        return is_of_this_problem(run)
+    readable = readable_problems(home)
+    return other not in readable and _worked_on(home, readable) in (None, PROBLEM.key)
+
+
+def _worked_on(home: Home, readable: Iterable[str]) -> str | None:
+    """The key of the problem that a home works on; where its file is broken, the first of those that go on."""
+    try:
+        return load_problem(str(home.active_problem)).key if home.active_problem.is_file() else None
+    except InputError:
+        return next(iter(readable), None)
 
 
 class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]

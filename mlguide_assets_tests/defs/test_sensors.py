@@ -315,6 +315,19 @@ def test_a_run_of_a_problem_that_has_no_code_location_raises_its_alert_where_the
     assert house.incidents == []
 
 
+def test_where_the_file_of_the_homes_problem_is_broken_the_first_of_the_others_raises_its_alerts(house: House) -> None:
+    """And goes on with its own: a run that is never told of would be looked at again for ever."""
+    house.home.problems.mkdir()
+    (house.home.problems / f"{PROBLEM.key}.yaml").write_text(dump_problem(PROBLEM))
+    (house.home.problems / f"{OTHER.key}.yaml").write_text("name: [")
+    house.home.active_problem.write_text("name: [")
+    house.look_at_runs(observe.alert_on_failure)
+    house.run("refresh_job", fails=True, **{PROBLEM_TAG: OTHER.key})
+    house.run("scoring_job", fails=True)
+    house.look_at_runs(observe.alert_on_failure)
+    assert house.incidents == [f"failure-refresh_job-{OTHER.key}", "failure-scoring_job"]
+
+
 def test_drift_is_reported_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
     (nothing,) = house.look(observe.alert_on_drift)
     assert nothing.skip_message == "Open: nothing."
