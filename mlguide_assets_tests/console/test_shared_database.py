@@ -1,6 +1,7 @@
 """A home whose run history, registry and alerts are in a database that other hosts share. PostgreSQL is a real one."""
 
 import functools
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 import dagster as dg
 import psycopg2
 import pytest
+import sqlalchemy
 import yaml
-from dagster_postgres.utils import retry_pg_connection_fn
+from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
 
-from mlguide_assets.console import environment
+from mlguide_assets.console import environment, shared_history
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML, enter
 from mlguide_assets.console.machine import refusal
@@ -140,6 +142,19 @@ def test_a_database_that_is_away_for_longer_than_dagster_asks_is_reported_in_one
     assert told is not None
     assert told.startswith("The database postgresql://lifecycle:***@127.0.0.1")
     assert told.endswith("check that it runs and can be reached, then run again; what was there before is untouched.")
+
+
+def test_tries_to_reach_a_database_that_is_away_are_said_once_and_in_one_line(
+    hosts: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with instance_of(hosts[0]):
+        pass
+    monkeypatch.setattr(shared_history.tries, "said", -math.inf)
+    away = sqlalchemy.create_engine(f"postgresql+psycopg2://lifecycle:{PASSWORD}@127.0.0.1:9/test")
+    with pytest.raises(DagsterPostgresException, match="too many retries"):
+        retry_pg_connection_fn(away.connect, retry_limit=2, retry_wait=0.01)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The database does not answer, and is asked again: connection to server at ")
 
 
 def test_a_step_that_the_database_ends_is_reported_in_one_sentence(

@@ -27,7 +27,8 @@ SCHEMAS = ("mlguide", "mlflow")
 _KEEPALIVES = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 _ABSENT = re.compile(
     r"refused|starting up|shutting down|recovery|closed the connection|terminating connection|timeout expired"
-    r"|timed out|reset by peer|no route|unreachable|too many clients|remaining connection slots|too many retries",
+    r"|timed out|reset by peer|no route|unreachable|too many clients|remaining connection slots|too many retries"
+    r"|not currently accepting connections",
     re.IGNORECASE,
 )
 
@@ -145,8 +146,7 @@ def connect(application: str, *, patience: float | None = None) -> "Connection":
 def database_refused(error: BaseException) -> InputError:
     """One sentence for what the driver raised. Its own words may quote the password."""
     address = os.environ.get(DATABASE_VARIABLE) or ""
-    lines = [line for line in reason(str(error), address).splitlines() if line.strip()]
-    said = re.sub(r"^\([\w.]+\)\s*", "", lines[0])[:160] if lines else type(error).__name__
+    said = said_by(str(error)) or type(error).__name__
     remedy = (
         "check that it runs and can be reached"
         if _ABSENT.search(str(error))
@@ -156,6 +156,12 @@ def database_refused(error: BaseException) -> InputError:
         f"The database {shown_address(address)} does not do what is asked of it ({said}): {remedy}, then run again; "
         f"what was there before is untouched."
     )
+
+
+def said_by(text: str) -> str:
+    """What the driver says in a text of SQLAlchemy or Dagster: in one line of bounded length, without the password."""
+    lines = [line for line in reason(text, os.environ.get(DATABASE_VARIABLE) or "").splitlines() if line.strip()]
+    return re.sub(r"^(?:Retrying failed database connection: )?(?:\([\w.]+\))?\s*", "", lines[0])[:160] if lines else ""
 
 
 def database_refusal(text: str) -> InputError | None:
