@@ -45,6 +45,8 @@ _ORPHANS_END_WITHIN = 5 * PATIENCE_SECONDS
 """Seconds that what a killed `mlguide ui` had started may take to end, on a machine that is busy."""
 _LARGEST_LOG = 5_000_000
 """Bytes of a log beyond which it begins again; what it was is kept beside it."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""Dagster's logs are coloured, also in a file."""
 _WEBSERVER = "mlguide_assets.console.webserver:main"
 
 
@@ -196,7 +198,8 @@ class _Processes:
     def _tell(self, ended: list[str]) -> int:
         for name in ended:
             log = self._logs[name]
-            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+            written = _COLOUR.sub("", log.read_text(encoding="utf-8", errors="replace"))
+            last = written.splitlines()[-_LAST_LINES:]
             console.print(f"The {name} ended by itself. The last lines of {log}:", *last, sep="\n")
         return max((abs(self._running[name].returncode) for name in ended), default=1) or 1
 

@@ -205,6 +205,19 @@ def test_of_an_outage_the_terminal_has_its_beginning_and_its_end(
     assert goes_on.endswith("The UI goes on.")
 
 
+def test_the_last_lines_of_what_ended_by_itself_are_shown_without_colours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path)
+    enter_home(home)
+    ui = _Processes(home, (), (0, 0), "127.0.0.1")
+    (home.dagster / "daemon.log").write_text("\x1b[32m2026-11-30 13:09:09\x1b[0m - \x1b[34mINFO\x1b[0m - Looked.\n")
+    ui._running["daemon"] = subprocess.Popen(["sh", "-c", "kill -9 $$"])
+    ui._running["daemon"].wait()
+    assert ui._tell(["daemon"]) == 9
+    assert capsys.readouterr().err.splitlines()[1:] == ["2026-11-30 13:09:09 - INFO - Looked."]
+
+
 @dg.op
 def nothing() -> None:
     pass
