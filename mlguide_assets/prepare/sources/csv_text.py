@@ -6,6 +6,7 @@ several kinds are mixed. Values in quotes keep theirs.
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,9 @@ CHUNK = 1 << 22
 DELIMITERS = ",;\t|"
 LOOKED_AT = 20
 """Lines at the beginning of a file, by which its header is found."""
+_SEPARATOR = re.compile(r'"?sep=(?P<mark>[^\w\s"]|\t)"?', re.IGNORECASE)
+"""The line above the header that tells a spreadsheet what stands between values."""
+LONGEST_STATEMENT = 20
 _OPENS_A_VALUE = f'{DELIMITERS}\n"'.encode()
 _CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
@@ -37,6 +41,8 @@ def readable_csv(path: Path, scratch: Path) -> Path:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for chunk in _chunks(path):
+            if not ends.lines and (encoding := _utf16(chunk)):
+                raise InputError(f"{path} is UTF-16, and CSV must be written in UTF-8: {_conversion(encoding)}.")
             decoder.decode(chunk)
             ends.count(chunk)
         decoder.decode(b"", final=True)
@@ -60,17 +66,19 @@ def readable_csv(path: Path, scratch: Path) -> Path:
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a CSV file: its column names, and the mark between them."""
+    """The first line of a CSV file: its column names, the mark between them, and how many lines stand above it."""
 
     names: list[str]
     delimiter: str
+    above: int = 0
 
 
 def header(path: Path, named: Path) -> Header:
     """The header of a CSV file; a column without a name is named by its place.
 
-    Values are delimited by commas, semicolons, tabs or bars: by the one that makes most names of the first line, and as
-    many values of the next one. So a comma may stand in a name that semicolons delimit.
+    Values are delimited by what a line `sep=;` above the header says, else by commas, semicolons, tabs or bars: by the
+    one that makes most names of the first line, and as many values of the next one. So a comma may stand in a name that
+    semicolons delimit.
 
     Args:
         named: the file as the user knows it.
@@ -78,19 +86,30 @@ def header(path: Path, named: Path) -> Header:
     Raises:
         InputError: the first line is no header of names, each of its own.
     """
-    several = {each: lines for each in DELIMITERS if len((lines := _first_lines(path, each))[0].values) > 1}
-    fitting = [each for each, lines in several.items() if len({len(line.values) for line in lines[:2]}) == 1]
-    delimiter = max(fitting, key=lambda each: len(several[each][0].values), default=next(iter(several), ","))
-    first, *_ = several.get(delimiter) or _first_lines(path, delimiter)
+    stated = _stated_delimiter(path)
+    above = int(stated is not None)
+    marks = stated or DELIMITERS
+    lines_of = {mark: _first_lines(path, mark, above) for mark in marks}
+    several = {mark: lines for mark, lines in lines_of.items() if len(lines[0].values) > 1}
+    fitting = [mark for mark, lines in several.items() if len({len(line.values) for line in lines[:2]}) == 1]
+    delimiter = max(fitting, key=lambda each: len(several[each][0].values), default=next(iter(several), marks[0]))
+    first, *_ = lines_of[delimiter]
     if not fitting or 2 * first.named < len(first.values):
-        _refuse_a_title(first, [line for each in DELIMITERS for line in _first_lines(path, each)[1:]], named)
+        _refuse_a_title(first, [line for lines in lines_of.values() for line in lines[1:]], named)
     names = [name or f"column{place}" for place, name in enumerate(first.values)]
     if len(names) < 2:
         raise InputError(
             f"{named} starts with {''.join(names)[:80]!r}: its first line must be a header of two column names or more."
         )
     refuse_equal_names(names, named)
-    return Header(names, delimiter)
+    return Header(names, delimiter, above)
+
+
+def _stated_delimiter(path: Path) -> str | None:
+    """What the first line says to be between values, for a spreadsheet that opens the file."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        found = _SEPARATOR.fullmatch(stream.readline(LONGEST_STATEMENT).rstrip("\r\n"))
+    return found["mark"] if found else None
 
 
 @dataclass(frozen=True)
@@ -108,15 +127,17 @@ class _Line:
         return filled and not any(value[:1].isdigit() for value in self.values)
 
 
-def _first_lines(path: Path, delimiter: str) -> list[_Line]:
-    """The first line, and those below it that are not blank; what cannot be parsed ends them."""
+def _first_lines(path: Path, delimiter: str, above: int) -> list[_Line]:
+    """The first line but for those above it, and those below that are not blank; what cannot be parsed ends them."""
     lines: list[_Line] = []
     with path.open(encoding="utf-8-sig", newline="") as stream:
+        for _ in range(above):
+            stream.readline()
         reader = csv.reader(stream, delimiter=delimiter)
         try:
             for values in islice(reader, LOOKED_AT):
                 if values or not lines:
-                    lines.append(_Line(reader.line_num, values))
+                    lines.append(_Line(above + reader.line_num, values))
         except csv.Error:
             if not lines:
                 raise
@@ -218,11 +239,25 @@ def _not_utf8(path: Path, error: UnicodeDecodeError, lines: int) -> str:
         return f"{path} is no CSV, but {what}."
     before = error.object[: error.start]
     line = lines + max(before.count(b"\n"), before.count(b"\r")) + 1
-    if lines == 0 and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        guess, encoding = "it is UTF-16", "utf-16"
-    else:
-        guess, encoding = "it may be Windows-1252", "windows-1252"
     return (
         f"{path}, line {line}: the byte 0x{error.object[error.start]:02X} is not UTF-8, in which CSV must be written "
-        f"({guess}): convert the file, for example with 'iconv -f {encoding} -t utf-8'."
+        f"(it may be Windows-1252): {_conversion('windows-1252')}."
     )
+
+
+def _conversion(encoding: str) -> str:
+    return f"convert the file, for example with 'iconv -f {encoding} -t utf-8'"
+
+
+def _utf16(start: bytes) -> str | None:
+    """The encoding of what begins with a mark of UTF-16, or where every other byte is 0, as of Latin letters.
+
+    >>> _utf16("id;price".encode("utf-16-le")), _utf16("id;price".encode("utf-16-be")), _utf16(b"id;price")
+    ('utf-16le', 'utf-16be', None)
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    first, second = start[:1000:2], start[1:1000:2]
+    if not first.count(0) and 2 * second.count(0) > len(second):
+        return "utf-16le"
+    return "utf-16be" if not second.count(0) and 2 * first.count(0) > len(first) else None

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ class _CsvPart:
     def opened(self, connection: Any) -> ibis.Table:
         # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
         columns = dict.fromkeys(self.header.names, "VARCHAR")
-        return read_csv(connection, self.path, columns, delim=self.header.delimiter, quote='"', escape='"', nullstr="")
+        own = {"delim": self.header.delimiter, "skip": self.header.above}
+        return read_csv(connection, self.path, columns, quote='"', escape='"', nullstr="", **own)
 
 
 def _csv_parts(found: FoundTable, scratch: Path) -> list[_CsvPart]:
@@ -126,7 +128,7 @@ def _check_lines(parts: list[_CsvPart], connection: Any) -> None:
         except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InterruptException, MemoryError):
             raise
         except duckdb.Error as error:
-            fault = _csv_fault(str(error), part.header)
+            fault = _too_long_a_line(str(error), part.path) or _csv_fault(str(error), part.header)
             raise InputError(f"{part.given} cannot be read as CSV: {fault}{_on_returns(part)}.") from error
 
 
@@ -136,6 +138,22 @@ def _on_returns(part: _CsvPart) -> str:
         return ""
     return (
         "; some of its lines end with a carriage return alone: quote the values that hold one, or write a space there"
+    )
+
+
+def _too_long_a_line(text: str, path: Path) -> str | None:
+    """Of a line that is longer than DuckDB reads. A quote that is not closed makes one of many, which are short."""
+    found = re.search(r"Line: (\d+)\s.*Maximum line size of (\d+) bytes", text, re.DOTALL)
+    if found is None:
+        return None
+    number, most = int(found[1]), int(found[2])
+    with path.open("rb") as stream:
+        length = len(next(islice(stream, number - 1, None), b""))
+    if length <= most:
+        return None
+    return (
+        f"line {number} has {length:,} bytes, and one of more than {most:,} is not read; shorten its longest value, or "
+        "write the table as Parquet"
     )
 
 

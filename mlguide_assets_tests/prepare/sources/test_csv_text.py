@@ -21,6 +21,9 @@ ROWS = "id;price, EUR;day\nA1;1,50;2024-01-01\nA2;2,50;2024-01-02\n"
         (",id,day\n0,A1,2024-01-01\n", Header(["column0", "id", "day"], ",")),
         ("id,name\n1,Smith, John\n", Header(["id", "name"], ",")),
         ("name,city\nSmith, John,Rome\n", Header(["name", "city"], ",")),
+        ("sep=;\r\nid;price, EUR, net\r\n1;2\r\n", Header(["id", "price, EUR, net"], ";", above=1)),
+        ('"sep=^"\nid^day\n', Header(["id", "day"], "^", above=1)),
+        ("sep=x,day\n1,2\n", Header(["sep=x", "day"], ",")),
     ],
 )
 def test_values_are_delimited_by_the_mark_that_makes_most_names(text: str, expected: Header, tmp_path: Path) -> None:
@@ -34,7 +37,7 @@ def test_values_are_delimited_by_the_mark_that_makes_most_names(text: str, expec
     [
         ("Sales 2024;;\nas of 31.12.2024;;\n;;\n", 1, 4),
         ("Sales 2024\n\n", 1, 3),
-        ("sep=;\n", 1, 2),
+        ("sep=;\nSales 2024;;\n", 1, 3),
     ],
 )
 def test_a_title_above_the_header_is_no_header(above: str, names: int, line: int, tmp_path: Path) -> None:

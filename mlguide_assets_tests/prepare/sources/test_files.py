@@ -188,6 +188,7 @@ ODD: dict[str, Callable[[str], str]] = {
     "no line end after the last row": lambda text: text.rstrip("\n"),
     "blank lines": lambda text: text + "\n\n",
     "no quotes": lambda text: text.replace('"', ""),
+    "its delimiter above the header": lambda text: "sep=;\r\n" + text.replace(",", ";"),
     "capitals in the header": lambda text: text.replace("date joined", "Date_Joined", 1),
     "spaces around values": lambda text: text.replace('"US"', " US ").replace('"male"', '" male "'),
     "an extra column": lambda text: "\n".join(f"{line},{n}" for n, line in enumerate(text.splitlines())),
@@ -428,6 +429,18 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         row_after(300, '1,2,"no,2024-01-01'),
         ("cannot be read", "line 301 has a quote that is not closed"),
     ),
+    "a line too long": (
+        row_after(300, f"1,2,no,{'x' * 2_100_000}"),
+        ("line 301 has 2,100,008 bytes, and one of more than 2,000,000 is not read; shorten its longest value",),
+    ),
+    "a quote that never ends, and much below it": (
+        row_after(300, '1,2,"no,2024-01-01' + "\n1,2,no,2024-01-01" * 130_000),
+        ("cannot be read", "line 301 has a quote that is not closed"),
+    ),
+    "a row too long below the delimiter": (
+        rewrite("user_emails", lambda text: "sep=,\n" + text + "1,2,no,2024-01-01,x\n"),
+        ("cannot be read", "line 603 has 5 values"),
+    ),
     "Latin-1": (
         rewrite("email_content", lambda text: text.replace("Subject", "Sujét").encode("latin-1")),
         ("email_content.csv, line 2: the byte 0xE9 is not UTF-8", "iconv -f windows-1252 -t utf-8"),
@@ -440,7 +453,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     ),
     "UTF-16": (
         rewrite("email_content", lambda text: text.encode("utf-16")),
-        ("email_content.csv, line 1: the byte 0xFF is not UTF-8", "it is UTF-16"),
+        ("email_content.csv is UTF-16, and CSV must be written in UTF-8", "'iconv -f utf-16 -t utf-8'"),
+    ),
+    "UTF-16 without its mark": (
+        rewrite("email_content", lambda text: text.replace("Subject", "Sujét").encode("utf-16-be")),
+        ("email_content.csv is UTF-16, and CSV must be written in UTF-8", "'iconv -f utf-16be -t utf-8'"),
     ),
     "a folder for a file": (
         folder_for_file,
