@@ -16,7 +16,7 @@ from mlguide_assets.prepare.contracts.validation import RuleResult, results_tabl
 from mlguide_assets.prepare.ingest import Ingested, ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.sources.casting import cast_to_schema
+from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns
 from mlguide_assets.prepare.sources.files import read_files
 from mlguide_assets_tests.samples import TABLES, sample_problem
 
@@ -65,13 +65,17 @@ def cast_rows(
     scratch = folder.with_name(f"{folder.name} scratch")
     scratch.mkdir(exist_ok=True)
     timeout = timedelta(seconds=60)
-    raw = read_files({table: name or table}, str(folder), duck, scratch=scratch, timeout=timeout, report=lambda _: None)
-    mapped = {table: {"columns": columns or {}}}
-    return (
-        cast_to_schema(raw[table], table, sample_problem(folder, tables=mapped).tables[table], place=table)
-        .to_pyarrow()
-        .to_pylist()
+    schema = sample_problem(folder, tables={table: {"columns": columns or {}}}).tables[table]
+    raw = read_files(
+        {table: name or table},
+        str(folder),
+        duck,
+        scratch=scratch,
+        timeout=timeout,
+        report=lambda _: None,
+        wanted=lambda _, given: find_columns(given, schema, table).values(),
     )
+    return cast_to_schema(raw[table], table, schema, place=table).to_pyarrow().to_pylist()
 
 
 def accepted(problem: Problem, duck: Any, folder: Path) -> dict[str, Rows]:

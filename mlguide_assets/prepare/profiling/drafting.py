@@ -84,6 +84,7 @@ def columns_of(
             left_out.append((column.name, "a number of its own in every row"))
         elif column.name not in used or needs_line(column):
             lines.append(Line(file_name(column.name), _value(column, used), _comment(column, remark)))
+    left_out += [(name, f"{path} has no such column") for name, path in profile.table.lacking.items()]
     left_out += [(name, f"its name here would be that of {other}: rename one of them") for name, other in profile.twins]
     return lines, left_out
 

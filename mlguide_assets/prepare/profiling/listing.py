@@ -4,7 +4,7 @@ A table that cannot be read does not keep the others from being read: the reason
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mlguide_assets.prepare.sources.database import read_every_table
 from mlguide_assets.prepare.sources.files import open_table
 from mlguide_assets.prepare.sources.finding import as_table, split_name, why_no_table
 from mlguide_assets.prepare.sources.names import plain
+from mlguide_assets.prepare.sources.parquet_files import columns_of_parts
 from mlguide_assets.prepare.sources.spellings import without_null_words
 
 MOST_ROWS = 2_000_000
@@ -37,6 +38,7 @@ class ListedTable:
         view: the DuckDB table that holds them; texts without the words that mean no value.
         sampled: whether these are only some of the rows.
         types: Ibis' type of each column.
+        lacking: columns that only some of its files have, and one that has not.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ListedTable:
     view: str
     sampled: bool
     types: dict[str, Any]
+    lacking: dict[str, str] = field(default_factory=dict)
 
     @property
     def of_rows(self) -> str:
@@ -79,13 +82,14 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str]
         raise InputError(
             "A web address cannot be searched for tables: download the files, and give their folder with --source."
         )
+    lacking: dict[str, dict[str, str]] = {}
     if "://" in uri:
         address = expand_variables(uri)
         found = read_every_table(
             address, connection, scratch=scratch, timeout=TIMEOUT, report=report, most_rows=MOST_ROWS
         )
     else:
-        found = _in_folder(Path(uri).expanduser(), connection, scratch, report)
+        found, lacking = _in_folder(Path(uri).expanduser(), connection, scratch, report)
     tables: list[ListedTable] = []
     unread: dict[str, str] = {}
     for name, rows in found.items():
@@ -93,7 +97,7 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str]
         if isinstance(listed, str):
             unread[name] = listed
         else:
-            tables.append(listed)
+            tables.append(replace(listed, lacking=lacking.get(name, {})))
     if not tables:
         raise InputError(_nothing(uri, unread))
     return Listing(tuple(tables), unread)
@@ -101,12 +105,14 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str]
 
 def _in_folder(
     folder: Path, connection: Any, scratch: Path, report: Callable[[str], None]
-) -> dict[str, ibis.Table | str]:
+) -> tuple[dict[str, ibis.Table | str], dict[str, dict[str, str]]]:
+    """Per table its rows, or why it is not read; and the columns that some of its files lack, with one that does."""
     if folder.is_file():
         raise InputError(f"The source {folder} is a file: give the folder that holds the tables.")
     if not folder.is_dir():
         raise InputError(f"The source folder {folder} does not exist: check --source.")
     found: dict[str, ibis.Table | str] = {}
+    lacking: dict[str, dict[str, str]] = {}
     seen: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(("_", ".")):
@@ -127,9 +133,12 @@ def _in_folder(
                 continue
             report(f"reading {path.name}")
             found[stem] = open_table(table, connection, scratch)
+            if table.kind == "parquet":
+                parts = columns_of_parts(table.files)
+                lacking[stem] = {name: str(part.relative_to(folder)) for name, part in parts.items() if part}
         except InputError as error:
             found[stem] = str(error)
-    return found
+    return found, lacking
 
 
 def _loaded(name: str, rows: ibis.Table, view: str, connection: Any) -> ListedTable | str:

@@ -2,9 +2,10 @@
 
 import csv
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import COMPRESSED, FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
-from mlguide_assets.prepare.sources.parquet_files import open_parquet
+from mlguide_assets.prepare.sources.parquet_files import columns_of_parts, open_parquet
 
 
 def read_files(
@@ -31,12 +32,17 @@ def read_files(
     scratch: Path,
     timeout: timedelta,
     report: Callable[[str], None],
+    wanted: Callable[[TableName, tuple[str, ...]], Collection[str]],
     in_order: Container[TableName] = (),
 ) -> dict[TableName, ibis.Table]:
     """Read the file or the folder of parts of each table, with its own columns; CSV values stay text.
 
     Args:
+        wanted: of the columns that a table has there, those that are needed.
         in_order: tables whose rows are counted in the column `ORDER`, where they are in one file.
+
+    Raises:
+        InputError: a file cannot be read, or lacks a column that is needed.
     """
     if uri.startswith(("http://", "https://")):
         found = {
@@ -45,12 +51,27 @@ def read_files(
         }
     else:
         found = {table: find_table(Path(uri), name) for table, name in names.items()}
+    for table, where in found.items():
+        _require_in_all_parts(where, partial(wanted, table))
     return {
         table: _counted(open_table(where, connection, scratch), connection, scratch / f"{table}.in_order.parquet")
         if table in in_order and len(where.files) == 1
         else open_table(where, connection, scratch)
         for table, where in found.items()
     }
+
+
+def _require_in_all_parts(found: FoundTable, wanted: Callable[[tuple[str, ...]], Collection[str]]) -> None:
+    """Raise InputError where one of several Parquet files lacks a column that others have: the table has none then."""
+    columns = columns_of_parts(found.files) if found.kind == "parquet" and len(found.files) > 1 else {}
+    if not any(columns.values()):
+        return
+    for column in wanted(tuple(columns)):
+        if part := columns[column]:
+            raise InputError(
+                f"{part} has no column {column!r}, which other parts of the table have: write it there, too, empty "
+                f"where it is not known."
+            )
 
 
 def _counted(rows: ibis.Table, connection: Any, path: Path) -> ibis.Table:

@@ -59,7 +59,7 @@ def find_table(folder: Path, name: str) -> FoundTable:
     """
     if folder.is_file():
         raise InputError(
-            f"The source {folder} is a file: give the folder that holds all three tables, and name this one with "
+            f"The source {folder} is a file: give the folder that holds the tables, and name this one with "
             f"'from: FILE' under its table in tables of the problem file if it is called otherwise."
         )
     if not folder.is_dir():

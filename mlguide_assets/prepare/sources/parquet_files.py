@@ -54,6 +54,18 @@ def open_parquet(files: Sequence[Path], connection: Any, scratch: Path) -> ibis.
     return ibis.union(*(_as_texts(_read(group, names, connection), mixed, wanted) for group in groups.values()))
 
 
+def columns_of_parts(files: Sequence[Path]) -> dict[str, Path | None]:
+    """Every column that a file of a table has → the first file that has none of that name, whatever its case.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    names = {path: _schema(path).names for path in files}
+    lower = {path: {name.lower() for name in own} for path, own in names.items()}
+    every = {name.lower(): name for own in names.values() for name in own}
+    return {name: next((path for path in files if key not in lower[path]), None) for key, name in every.items()}
+
+
 def _schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)

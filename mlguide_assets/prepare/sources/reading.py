@@ -83,7 +83,14 @@ def read_source(
         case FilesSource(timeout=timeout) | PackageSource(timeout=timeout) as files:
             uri = files.uri if isinstance(files, FilesSource) else str(folder_of(files))
             raw = read_files(
-                _names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report, in_order=newest
+                _names(problem),
+                uri,
+                connection,
+                scratch=scratch,
+                timeout=timeout,
+                report=report,
+                wanted=wanted,
+                in_order=newest,
             )
         case DatabaseSource(uri=uri, timeout=timeout):
             address = expand_variables(uri)

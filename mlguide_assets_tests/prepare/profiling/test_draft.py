@@ -64,6 +64,15 @@ def test_of_columns_that_the_file_would_call_the_same_one_is_read(duck: Any, tmp
     assert "Net ($) (its name here would be that of Net (€): rename one of them)" in draft_text(source, duck, tmp_path)
 
 
+def test_a_column_that_a_part_lacks_is_not_read_and_the_part_is_named(duck: Any, tmp_path: Path) -> None:
+    rows = f"SELECT i, i % 50 AS customer_id, {DAYS} AS at, i % 9 = 0 AS late FROM range(300) t(i)"
+    parts = {"a": f"SELECT *, i % 7 AS amount FROM ({rows})", "b": f"SELECT * REPLACE (i + 300 AS i) FROM ({rows})"}
+    shop = write_tables(tmp_path / "shop")
+    write_tables(shop / "orders", **parts)
+    text = draft_text(shop, duck, tmp_path)
+    assert "# not read: amount (orders/b.parquet has no such column)" in text
+
+
 def test_columns_may_be_called_as_parameters_of_what_reads_them(duck: Any, tmp_path: Path) -> None:
     people = "SELECT i AS customer_id, i % 2 AS self, i % 3 AS metrics, i % 4 AS exprs FROM range(40) t(i)"
     orders = ORDERS.replace("AS amount", "AS amount, i % 3 AS self, i % 4 AS by, i % 5 AS having, i % 6 AS kwargs")
