@@ -327,11 +327,15 @@ class NotAfter(_OfTime):
         return f"{self.column}_is_not_after_now"
 
 
+NEVER_SET = date(1970, 1, 2)
+"""Earlier times are mistakes, unless history begins before: a time that nobody set is written as 0, 1970-01-01."""
+
+
 class NotEarlier(_OfTime):
     """The time is not so early that it is a mistake, such as one in the year 15."""
 
     rule: Literal["not_earlier"]
-    floor: date = date(1970, 1, 1)
+    floor: date = NEVER_SET
 
     @property
     def fact(self) -> str:

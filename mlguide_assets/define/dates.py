@@ -7,7 +7,7 @@ _SOME_DAY = datetime(2024, 5, 17, 22, 41, 39)
 
 _YEARS_SINCE_1970 = range(10, 130)
 """Numbers that count from 1970 are recognised where they are of 1980 to 2099: units do not overlap there."""
-SINCE_1970 = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+SINCE_1970 = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1, "epoch_ns": 0.001}
 """Formats of numbers that count from 1970-01-01 UTC, and how many microseconds one of them is."""
 
 EXCEL = "excel"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from mlguide_assets.define.contracts import (
+    NEVER_SET,
     DecisionKey,
     Filled,
     LabelKnown,
@@ -143,7 +144,7 @@ def _of_any_table(
     if isinstance(table, EntityTable) and table.history:
         yield NotOverlapping(rule="not_overlapping", table=name, action="warn")
     yield SetAside(rule="set_aside", table=name, max_share=MAX_SET_ASIDE, action="block")
-    floor = min(date(1970, 1, 1), history_start)
+    floor = min(NEVER_SET, history_start)
     for column in _times_that_passed(table):
         yield NotAfter(rule="not_after", table=name, column=column, action="quarantine")
         # The first row of a history often holds since ever, written as 1900-01-01.

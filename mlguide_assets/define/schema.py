@@ -43,9 +43,9 @@ class Column(Strict):
     name: str | None = Field(default=None, description="Its name in the source; default: its own.")
     format: str | None = Field(
         default=None,
-        description="Of a column of times: a strptime pattern, such as '%d/%m/%Y', or epoch_s, epoch_ms, epoch_us for "
-        "numbers that count from 1970, or excel for days as spreadsheets count them. Default: ISO 8601. Of a column of "
-        "numbers: decimal_comma, for 1.234,56. Default: a decimal point.",
+        description="Of a column of times: a strptime pattern, such as '%d/%m/%Y', or epoch_s, epoch_ms, epoch_us or "
+        "epoch_ns for numbers that count from 1970, or excel for days as spreadsheets count them. Default: ISO 8601. "
+        "Of a column of numbers: decimal_comma, for 1.234,56. Default: a decimal point.",
     )
     description: str = Field(default="", description="What it means, for the data dictionary.")
 

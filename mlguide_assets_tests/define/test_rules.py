@@ -1,7 +1,9 @@
 """The contract in force on tables that are nobody's emails: what holds without being said."""
 
+from datetime import date
 from pathlib import Path
 
+from mlguide_assets.define.contracts import NotEarlier
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.rules import rules_in_force
 from mlguide_assets.define.schema import Schema
@@ -64,6 +66,18 @@ def test_times_of_what_has_happened_are_not_in_the_future_nor_before_the_history
     of_races = [rule.name for rule in parse_problem(F1, Path("races.yaml")).rules]
     # A race that is planned lies in the future, and is no mistake.
     assert "races.day_is_not_after_now" not in of_races
+
+
+def test_a_time_that_was_never_set_is_too_early_unless_history_begins_before(tmp_path: Path) -> None:
+    problem = problem_of(PAYMENTS, tmp_path)
+
+    def floors(history_start: date) -> set[date]:
+        rules = rules_in_force(problem.schema, problem.predict, history_start, ())
+        return {rule.floor for rule in rules if isinstance(rule, NotEarlier)}
+
+    # What 0 reads as is midnight of 1970-01-01 in UTC, and later on that day where times are of a zone west of it.
+    assert floors(problem.history_start) == {date(1970, 1, 2)}
+    assert floors(date(1950, 5, 1)) == {date(1950, 5, 1)}
 
 
 def test_what_a_history_holds_since_ever_is_not_too_early() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlguide_assets.define.contracts import (
+    NEVER_SET,
     DecisionKey,
     Filled,
     LabelKnown,
@@ -74,9 +75,9 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
                 return f"every {column} lies in the future; check its format, and the clock of this machine"
             return f"{column} lies in the future; correct it, or wait until it has come"
         case NotEarlier(column=column, floor=floor):
-            return (
-                f"{column} lies before {floor}; correct it, leave it empty where it may be, or set floor for this rule"
-            )
+            unset = ", as a time that was never set does" if floor == NEVER_SET else ""
+            remedies = "correct it, leave it empty where it may be, or set floor for this rule"
+            return f"{column} lies before {floor}{unset}; {remedies}"
         case SetAside():
             return "other rules set aside more than a few rows"
 

@@ -9,7 +9,7 @@ from mlguide_assets.define.dates import format_since_1970, may_be_of_excel
 from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.sources.names import plain
 
-_FORMATS = {"seconds": "epoch_s", "milliseconds": "epoch_ms", "microseconds": "epoch_us"}
+_FORMATS = {"seconds": "epoch_s", "milliseconds": "epoch_ms", "microseconds": "epoch_us", "nanoseconds": "epoch_ns"}
 
 
 def cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
@@ -115,10 +115,9 @@ def cause_of_time(column: str, text: str) -> str:
     """Why a text is not a time, and what to write instead."""
     shown = repr(text[:40])
     if unit := _unit_since_1970(text):
-        advice = f"state format: {_FORMATS[unit]} for the column in the problem file, or " if unit in _FORMATS else ""
         return (
-            f"{column} must be a time, and {shown} looks like {unit} since 1970; {advice}write 2024-01-31 10:00:00 "
-            f"(UTC)"
+            f"{column} must be a time, and {shown} looks like {unit} since 1970; state format: {_FORMATS[unit]} for "
+            f"the column in the problem file, or write 2024-01-31 10:00:00 (UTC)"
         )
     if re.fullmatch(r"\d{5}(\.\d+)?", text) and may_be_of_excel([float(text)]):
         return (
@@ -131,8 +130,5 @@ def cause_of_time(column: str, text: str) -> str:
 def _unit_since_1970(text: str) -> str | None:
     if not re.fullmatch(r"\d+(\.\d+)?(e[+-]?\d+)?", text):
         return None
-    number = float(text)
-    if format_since_1970([number / 1_000]) == _FORMATS["microseconds"]:
-        return "nanoseconds"
-    format = format_since_1970([number])
+    format = format_since_1970([float(text)])
     return next((unit for unit, each in _FORMATS.items() if each == format), None)

@@ -235,7 +235,7 @@ def _as_dates(examples: list[str]) -> Guess | None:
 
 def _as_epoch(name: str, examples: list[str]) -> Guess | None:
     """Whole numbers that count from 1970, in a column that is called as times are."""
-    if not _TIMED & set(words(name)) or not all(re.fullmatch(r"\d{1,18}", text) for text in examples):
+    if not _TIMED & set(words(name)) or not all(re.fullmatch(r"\d{1,19}", text) for text in examples):
         return None
     if format := format_since_1970(map(int, examples)):
         return Guess("time", format=format, confirm=True, zoned=True, fallback="mostly counts from 1970")

@@ -146,8 +146,8 @@ def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
     return ibis.coalesce(zoned, _in_utc(ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"), timezone))
 
 
-def _since_1970(count: ibis.Column, unit: int) -> ibis.Column:
-    """Numbers that count from 1970 as times, to the microsecond. A `float64` holds those of this millennium exactly."""
+def _since_1970(count: ibis.Column, unit: float) -> ibis.Column:
+    """Numbers that count from 1970 as times, to the microsecond. A `float64` holds those of this millennium."""
     micros = count.try_cast("float64") * unit
     known = ibis.ifelse(micros.abs() <= _LAST_MICROSECOND, micros, ibis.null("float64"))
     return timestamp_of(known.round().cast("int64"))

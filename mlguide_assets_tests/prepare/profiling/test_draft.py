@@ -258,6 +258,7 @@ def test_json_and_lists_are_not_read(value: str, duck: Any, tmp_path: Path) -> N
         ("epoch(day)::BIGINT", "visited_at", "epoch_s"),
         ("epoch_ms(day)", "visited_at", "epoch_ms"),
         ("epoch_us(day)", "visited_at", "epoch_us"),
+        ("epoch_ns(day)", "visited_at", "epoch_ns"),
         ("day - DATE '1899-12-30'", "visit_date", "excel"),
         ("day - DATE '1899-12-30' + i % 24 / 24", "visit_date", "excel"),
     ],

@@ -117,6 +117,8 @@ def test_other_times_stay(values: pa.Array) -> None:
         (1704450600.25, "epoch_s", NEW_YEAR.replace(microsecond=250_000)),
         ("1704450600000", "epoch_ms", NEW_YEAR),
         (1704450600000001, "epoch_us", NEW_YEAR.replace(microsecond=1)),
+        (1704450600000001000, "epoch_ns", NEW_YEAR.replace(microsecond=1)),
+        ("1704450600000000999", "epoch_ns", NEW_YEAR.replace(microsecond=1)),
         (-1000, "epoch_ms", datetime(1969, 12, 31, 23, 59, 59)),
         (1704450600000000, "epoch_ms", None),
         (float("inf"), "epoch_s", None),
