@@ -61,7 +61,7 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
         raise InputError(
             "No table of the source can be read as events, each with a time and the id of what it is about "
             f"({reasons(unused)}): "
-            "add such a table, or to one of these the time of each row; or write the problem file by hand."
+            "add such a table, or to one of these what it lacks; or write the problem file by hand."
         )
     candidates = label_candidates(source, tables)
     if not candidates:

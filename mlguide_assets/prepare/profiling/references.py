@@ -91,6 +91,19 @@ def find_references(
     return [each for each in found if not _mirrored(each, found)]
 
 
+def partial_reference(profiles: Mapping[str, TableProfile], connection: Any, target: str, key: str) -> Reference | None:
+    """The column called like the key of a table that has most of its ids, and too many others to be a reference."""
+    found = [
+        Reference(profile.name, column.name, target, key, values, inside)
+        for profile in profiles.values()
+        for column in profile.columns.values()
+        if profile.name != target and _can_refer(column) and noun_of_id(key) and words(column.name) == words(key)
+        for values, inside in [_inclusion(profile, column.name, profiles[target], key, connection)]
+        if inside
+    ]
+    return max(found, key=lambda each: each.found, default=None)
+
+
 def _by_values(
     profiles: Mapping[str, TableProfile], connection: Any, history_keys: Mapping[str, str], named: list[Reference]
 ) -> list[Reference]:

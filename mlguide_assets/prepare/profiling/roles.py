@@ -32,7 +32,7 @@ from mlguide_assets.prepare.profiling.nouns import (
     shared_prefix,
     words,
 )
-from mlguide_assets.prepare.profiling.references import REPEATED, Reference, find_references
+from mlguide_assets.prepare.profiling.references import REPEATED, Reference, find_references, partial_reference
 
 MOST_CODES = 1000
 Role = Literal["entity", "event", "code", "unused"]
@@ -234,7 +234,7 @@ def _role(source: Source, name: str) -> Role:
     timed = [each for each in source.of(name) if lends_its_time(source, each)]
     if time is None and any(each in own or _has_outcome(profile) for each in timed):
         return "event"
-    source.reasons[name] = _why_unused(profile, time, key, alone)
+    source.reasons[name] = _why_unused(source, profile, time, key, alone)
     return "unused"
 
 
@@ -288,8 +288,22 @@ def _has_outcome(profile: TableProfile) -> bool:
     return any(names_outcome(column.name) and column.two_values for column in profile.columns.values())
 
 
-def _why_unused(profile: TableProfile, time: ColumnProfile | None, key: str | None, refers: bool) -> str:
+def _why_unused(
+    source: Source, profile: TableProfile, time: ColumnProfile | None, key: str | None, refers: bool
+) -> str:
     if time is None:
-        other = ", and no other table refers to it" if key else ", and no column identifies a row"
-        return f"{why_no_time(profile)}{'' if refers else other}"
-    return "no column holds ids: nothing says what its rows are about"
+        return f"{why_no_time(profile)}{'' if refers else _why_no_entity(source, profile.table.name, key)}"
+    return "no column holds ids: add whose each row is, such as customer_id, or number the rows if each stands alone"
+
+
+def _why_no_entity(source: Source, name: str, key: str | None) -> str:
+    if key is None:
+        return ", and no column identifies a row"
+    partial = partial_reference(source.profiles, source.connection, name, key)
+    if partial is None:
+        return ", and no other table refers to it"
+    place = f"{file_name(partial.table)}.{file_name(partial.column)}"
+    return (
+        f", and of {partial.values:,} ids in {place} it has {partial.found:,}: which of them have a row may be known "
+        f"only later; if not, add it, with entity: {noun_of_id(key)} and key: {file_name(key)}"
+    )

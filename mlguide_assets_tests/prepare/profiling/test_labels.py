@@ -268,7 +268,7 @@ def write_the_future(folder: Path) -> None:
         (write_only_bad, "No table of the source can be used: a, b, c, d: it has no rows; e: .*"),
         (
             write_no_times,
-            "No table of the source can be read as events.*: add such a table, or to one of these the time",
+            "No table of the source can be read as events.*: add such a table, or to one of these what it lacks",
         ),
         (
             write_no_outcome,
