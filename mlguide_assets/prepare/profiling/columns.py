@@ -121,6 +121,11 @@ def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
     return read_times(rows[column.name], column.format)
 
 
+def seconds(time: ibis.Value) -> ibis.Value:
+    """A time as seconds since 1970, with their fraction, where Ibis expects a whole number of DuckDB."""
+    return time.epoch_seconds().cast("float64")
+
+
 def number_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Column:
     """A column of numbers as they will be read."""
     return number_reader(column.format == DECIMAL_COMMA)(rows[column.name])

@@ -4,7 +4,7 @@ import re
 
 import ibis
 
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, seconds, time_of
 from mlguide_assets.prepare.profiling.nouns import names_outcome, singular, word_set, words
 
 _HAPPENED = word_set("at date time timestamp datetime when day occurred event happened ts dt")
@@ -169,7 +169,7 @@ def when_it_was_written(profile: TableProfile, at: ColumnProfile, rows: ibis.Tab
             continue
         written, happened = time_of(rows, column), time_of(rows, at)
         # DuckDB's intervals are months, days and nanoseconds, which Arrow does not read as durations.
-        late = written.epoch_seconds() - happened.epoch_seconds()
+        late = seconds(written) - seconds(happened)
         counted = rows.aggregate(before=(written < happened).sum(), longest=late.max())
         found = counted.to_pyarrow().to_pylist()[0]
         if not found["before"]:
@@ -177,8 +177,8 @@ def when_it_was_written(profile: TableProfile, at: ColumnProfile, rows: ibis.Tab
     return None
 
 
-def _span(seconds: int) -> str:
-    return f"{seconds / 86400:,.1f} days" if seconds >= 86400 else f"{seconds / 3600:,.1f} hours"
+def _span(late: float) -> str:
+    return f"{late / 86400:,.1f} days" if late >= 86400 else f"{late / 3600:,.1f} hours"
 
 
 def one_time_per_id(profile: TableProfile, column: str, at: ColumnProfile, rows: ibis.Table) -> bool:

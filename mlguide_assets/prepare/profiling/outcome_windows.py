@@ -10,7 +10,7 @@ import ibis
 
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.candidates import first_and_last, instants
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, time_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, seconds, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.event_times import comes_later, is_foreseen, may_be_of_an_outcome
 from mlguide_assets.prepare.profiling.nouns import names_outcome, words
@@ -106,8 +106,8 @@ def _ends(table: DraftTable, column: ColumnProfile, rows: ibis.Table) -> Iterato
     others = [each for each in table.profile.times if each is not table.at and may_be_of_an_outcome(each.name)]
     if not others:
         return
-    happened = rows.happened.epoch_seconds()
-    late = {f"t{place}": time_of(rows, each).epoch_seconds() - happened for place, each in enumerate(others)}
+    happened = seconds(rows.happened)
+    late = {f"t{place}": seconds(time_of(rows, each)) - happened for place, each in enumerate(others)}
     timed = rows.select({"outcome": rows[column.name], **late})
     timed = timed.filter(timed.outcome.notnull())
     measures = {f"{key}_{name}": of(timed[key]) for key in late for name, of in _MEASURES.items()}

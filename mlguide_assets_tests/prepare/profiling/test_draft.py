@@ -331,6 +331,15 @@ def test_a_time_at_which_rows_were_written_is_known_at_unless_some_are_earlier(d
     assert "known_at" not in draft_text(write_tables(tmp_path / "early", claims=earlier), duck, tmp_path)
 
 
+def test_times_may_have_fractions_of_a_second(duck: Any, tmp_path: Path) -> None:
+    later = "ordered_at + INTERVAL (i % 9 * 1250) MILLISECOND"
+    times = f"{later} AS paid_at, ordered_at + INTERVAL 90250 MILLISECOND AS loaded_at"
+    orders = f"SELECT *, {times}, i % 7 = 0 AS late FROM ({ORDERS.replace('SELECT', 'SELECT i,')})"
+    text = draft_text(write_tables(tmp_path / "shop", orders=orders), duck, tmp_path)
+    assert "known_at: loaded_at             # never before ordered_at; at most 0.0 hours later" in text
+    assert "paid_at is at most 1 hour later" in text
+
+
 def test_one_table_of_things_is_one_of_events(duck: Any, tmp_path: Path) -> None:
     members = (
         f"SELECT 'M-' || 10000 + i AS member, {DAYS} AS joined, i % 4 AS plan_level, i % 5 = 0 AS churned "
