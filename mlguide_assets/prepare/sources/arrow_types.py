@@ -16,25 +16,37 @@ def as_arrow_holds(table: ibis.Table, wanted: Collection[str]) -> ibis.Table:
     UUIDs, addresses, JSON, lists, enums, intervals, times of day and whatever Ibis has no type for become text.
     PostgreSQL's infinite times become null, as an open end is: so do others that are not within the years 1 to 9999.
     Its decimals become text, too, without a fraction of zeros: those of any precision have more digits than Arrow's,
-    and `NaN` is none of Arrow's. `money` is one of them, in the currency's units.
+    and `NaN` is none of Arrow's. `money` is one of them, in the currency's units. So do all numbers of MySQL but
+    floating ones.
     """
-    is_postgres = table.get_backend().name == "postgres"
+    engine = table.get_backend().name
     return table.select(
-        *(
-            (_held(table[name], is_postgres=is_postgres) if name in wanted else ibis.null("string")).name(name)
-            for name in table.columns
-        )
+        *((held(table[name], engine) if name in wanted else ibis.null("string")).name(name) for name in table.columns)
     )
 
 
-def _held(column: Any, *, is_postgres: bool) -> Any:
+def held(column: Any, engine: str) -> Any:
+    """A column as Arrow holds it.
+
+    Args:
+        engine: Ibis' name of it.
+    """
     given = column.type()
-    if is_postgres and given.is_decimal():
+    if engine == "mysql" and (given.is_integer() or given.is_decimal()):
+        return _digits(column)
+    if engine == "postgres" and given.is_decimal():
         return _exact_text(column, given)
-    if is_postgres and (given.is_timestamp() or given.is_date()):
+    if engine == "postgres" and (given.is_timestamp() or given.is_date()):
         return _finite(column, given)
-    held = given.is_boolean() or given.is_numeric() or given.is_string() or given.is_timestamp() or given.is_date()
-    return column if held or given.is_binary() else column.cast("string")
+    is_held = given.is_boolean() or given.is_numeric() or given.is_string() or given.is_timestamp() or given.is_date()
+    return column if is_held or given.is_binary() else column.cast("string")
+
+
+def _digits(column: Any) -> Any:
+    """Whole and decimal numbers of MySQL as text: its driver gives bits as bytes, Ibis a year as its last 8 bits, and
+    all that have a null beside them as floating-point numbers. Bits are a number once something is added to them.
+    """
+    return (column + 0).cast("string")
 
 
 def _exact_text(column: Any, given: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from mlguide_assets.define.sources import FILE_DATABASES
 from mlguide_assets.errors import InputError, first_line
 
 _LOCKED = re.compile(r"could not set lock|conflicting lock|(?:database|table|schema)(?: \S+)? is locked", re.IGNORECASE)
+_ELSEWHERE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "wasbs", "hdfs", "dbfs", "ftp", "sftp")
+"""Places that hold files, from which no table is read."""
+_NO_DATABASES = {"datafusion", "flink", "polars", "pyspark"}
+"""What Ibis computes with, and has no address of its own."""
+_SAME = {"mariadb": "mysql", "sqlserver": "mssql", "postgresql": "postgres"}
+"""What else a kind of database is called, and what Ibis calls it."""
+_BUILT = {"mysql": ", on Debian and Ubuntu after 'apt install gcc pkg-config libmariadb-dev', with which it is built"}
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 
 
@@ -30,6 +38,7 @@ def connected(uri: str, where: str) -> Iterator[Any]:
             done with it, since SQLite looks at its file late.
     """
     scheme, _, rest = uri.partition("://")
+    _refuse_no_database(scheme, rest, where)
     is_file = scheme in FILE_DATABASES
     with _about_files(scheme, where) if is_file else contextlib.nullcontext():
         database = _opened(scheme, rest, where) if is_file else _reached(uri, where)
@@ -37,6 +46,27 @@ def connected(uri: str, where: str) -> Iterator[Any]:
             yield database
         finally:
             database.disconnect()
+
+
+def _refuse_no_database(scheme: str, rest: str, where: str) -> None:
+    """Raise InputError where an address is not one of a database that Ibis knows, and say which it may be."""
+    if scheme in _ELSEWHERE:
+        raise InputError(
+            f"No tables are read from {scheme}://: copy the files of {where} to a folder on this machine, and give it."
+        )
+    if scheme == "file":
+        raise InputError(f"A folder is given as its path: write {rest} instead of {where}.")
+    known = {entry.name for entry in ibis.util.backend_entry_points()} - _NO_DATABASES
+    if scheme in known or scheme == "postgresql":
+        return
+    # As in Java and in SQLAlchemy, with what drives it.
+    plain = scheme.removeprefix("jdbc:").partition("+")[0]
+    plain = _SAME.get(plain, plain)
+    if plain not in known:
+        raise InputError(
+            f"The address {where} is of no database that can be read: it may begin with {', '.join(sorted(known))}."
+        )
+    raise InputError(f"The address {where} begins with what Ibis does not know: write {plain}:// there.")
 
 
 @contextlib.contextmanager
@@ -78,8 +108,14 @@ def _opened(scheme: str, rest: str, where: str) -> Any:
 
 def _reached(uri: str, where: str) -> Any:
     try:
-        with _driver(uri.partition("://")[0], where):
-            return ibis.connect(uri, **_decoded_user(uri))
+        scheme = uri.partition("://")[0]
+        with _driver(scheme, where), warnings.catch_warnings():
+            # Ibis sets the zone by its name, which many servers have not been told, and goes on without.
+            warnings.filterwarnings("ignore", "Unable to set session timezone")
+            database = ibis.connect(uri, **_decoded_user(uri))
+        if scheme == "mysql":
+            database.raw_sql("SET time_zone = '+00:00'").close()
+        return database
     except InputError:
         raise
     # Each driver raises errors of its own; all mean that the user must look at the address.
@@ -98,10 +134,14 @@ def _reached(uri: str, where: str) -> Any:
 def _driver(scheme: str, where: str) -> Iterator[None]:
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        # Ibis says it in words of its own, in which the package is not named.
+        cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        needs = f"the package {cause.name!r}" if cause.name else "a package"
+        extra = f'"ibis-framework[{_SAME.get(scheme, scheme)}]"'
         raise InputError(
-            f"Reading {where} needs the package {error.name!r}: install Ibis's driver with "
-            f"'uv pip install -c constraints.txt \"ibis-framework[{scheme}]\"'."
+            f"Reading {where} needs {needs}: install Ibis's driver with 'uv pip install -c constraints.txt {extra}'"
+            f"{_BUILT.get(scheme, '')}."
         ) from error
 
 

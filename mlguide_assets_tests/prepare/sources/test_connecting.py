@@ -1,4 +1,4 @@
-"""A database in a file that cannot be read says why, and what to do about a file."""
+"""What cannot be read says why, and what to do: a database in a file, and an address that is of none."""
 
 import importlib.util
 import sqlite3
@@ -66,3 +66,26 @@ def test_what_an_engine_says_is_cut_between_words() -> None:
     link = f"https://example.org/{'x' * 100}"
     assert first_line(f"{'word ' * 30}{link}\nmore") == f"{'word ' * 30}…"
     assert first_line(f"see {link}") == f"see {link}"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://shop/tables", "No tables are read from s3://: copy the files of s3://shop/tables to a folder"),
+        ("file:///data/shop", "given as its path: write /data/shop instead of file:///data/shop"),
+        ("mariadb://host/shop", "write mysql:// there"),
+        ("jdbc:postgresql://host/shop", "write postgres:// there"),
+        ("mysql+pymysql://host/shop", "write mysql:// there"),
+        ("mongodb://host/shop", "is of no database that can be read: it may begin with athena, bigquery, clickhouse"),
+    ],
+)
+def test_an_address_of_no_database_says_what_to_write(address: str, said: str) -> None:
+    with pytest.raises(InputError, match=said), connected(address, address):
+        pass
+
+
+@pytest.mark.skipif(importlib.util.find_spec("oracledb") is not None, reason="the driver is installed")
+def test_a_driver_that_is_missing_is_named() -> None:
+    said = r"needs the package 'oracledb': install Ibis's driver with .*\"ibis-framework\[oracle\]\""
+    with pytest.raises(InputError, match=said), connected("oracle://host/shop", "oracle://host/shop"):
+        pass
