@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.english import counted
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, number_of, time_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, ids_of, number_of, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
 from mlguide_assets.prepare.profiling.roles import Source
 
@@ -64,8 +64,8 @@ def _timed(source: Source, table: DraftTable) -> ibis.Table:
     at = source.when(reference.target)
     assert at is not None
     parents = source.rows(reference.target)
-    times = parents.select(parent_of_it=parents[reference.key].cast("string"), happened=time_of(parents, at))
-    return rows.join(times, rows[reference.column].cast("string") == times.parent_of_it)
+    times = parents.select(parent_of_it=ids_of(parents, reference.key), happened=time_of(parents, at))
+    return rows.join(times, ids_of(rows, reference.column) == times.parent_of_it)
 
 
 def first_and_last(rows: ibis.Table) -> tuple[datetime | None, datetime | None]:

@@ -14,7 +14,7 @@ from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind, shortened
 from mlguide_assets.prepare.profiling.listing import ListedTable
 from mlguide_assets.prepare.sources.names import plain
-from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, number_reader
+from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, number_reader, read_texts
 from mlguide_assets.prepare.sources.times import read_times
 
 EXAMPLES = 400
@@ -119,6 +119,11 @@ def file_name(name: str) -> str:
 def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
     """A column of times as they will be read."""
     return read_times(rows[column.name], column.format)
+
+
+def ids_of(rows: ibis.Table, column: str) -> ibis.Column:
+    """A column of ids as text, as they will be read: 7 is the one that another table writes as 7.0."""
+    return read_texts(rows[column])
 
 
 def seconds(time: ibis.Value) -> ibis.Value:

@@ -10,7 +10,7 @@ import ibis
 
 from mlguide_assets.english import counted, with_article
 from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_last, instants
-from mlguide_assets.prepare.profiling.columns import file_name
+from mlguide_assets.prepare.profiling.columns import file_name, ids_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome
 from mlguide_assets.prepare.profiling.roles import Source
@@ -97,13 +97,13 @@ def _shares(
         state: which events strike; default: all of the table.
     """
     before, after = (
-        rows.select("happened", entity=rows[column_of(each, noun)].cast("string")).filter(lambda t: t.entity.notnull())
+        rows.select("happened", entity=ids_of(rows, column_of(each, noun))).filter(lambda t: t.entity.notnull())
         for each, rows in ((each, instants(source, each)) for each in (asked, table))
     )
     if state is not None:
         rows = instants(source, table)
         struck = rows.filter(rows[state.column.name].cast("string") == state.value)
-        after = struck.select("happened", entity=struck[column_of(table, noun)].cast("string"))
+        after = struck.select("happened", entity=ids_of(struck, column_of(table, noun)))
     first, last = first_and_last(before)
     _, last_struck = first_and_last(after)
     if first is None or last is None or last_struck is None:
@@ -150,7 +150,7 @@ def _other_codes(source: Source, table: DraftTable, noun: str, days: int, about_
     for reference in source.of(table.profile.name):
         if source.roles[reference.target] != "code" or not about_person:
             continue
-        codes = source.rows(reference.table)[reference.column].cast("string").name("code").as_table()
+        codes = ids_of(source.rows(reference.table), reference.column).name("code").as_table()
         by_code = codes.group_by("code").aggregate(rows=codes.count()).order_by(ibis.desc("rows"), "code").limit(1)
         usual = by_code.to_pyarrow().to_pylist()[0]
         condition = {"where": {file_name(reference.column): {"not": usual["code"]}}}
@@ -167,7 +167,7 @@ def _other_codes(source: Source, table: DraftTable, noun: str, days: int, about_
 def _meaning(source: Source, table: str, code: str) -> str:
     """What a list of codes says of one."""
     rows, key = source.rows(table), str(source.key(table))
-    found = rows.filter(rows[key].cast("string") == code).limit(1).to_pyarrow().to_pylist()
+    found = rows.filter(ids_of(rows, key) == code).limit(1).to_pyarrow().to_pylist()
     return ", ".join(str(value) for name, value in found[0].items() if name != key) if found else "unknown"
 
 

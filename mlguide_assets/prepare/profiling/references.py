@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, ids_of
 from mlguide_assets.prepare.profiling.keys import best_key
 from mlguide_assets.prepare.profiling.nouns import (
     ends_as_id,
@@ -257,8 +257,8 @@ def _never_found_by_chance(column: ColumnProfile) -> bool:
 
 def _inclusion(profile: TableProfile, column: str, target: TableProfile, key: str, connection: Any) -> tuple[int, int]:
     child, parent = connection.table(profile.table.view), connection.table(target.table.view)
-    ids = child.select(id=child[column].cast("string")).filter(lambda t: t.id.notnull()).distinct()
-    keys = parent.select(id=parent[key].cast("string")).distinct()
+    ids = child.select(id=ids_of(child, column)).filter(lambda t: t.id.notnull()).distinct()
+    keys = parent.select(id=ids_of(parent, key)).distinct()
     return int(ids.count().execute()), int(ids.semi_join(keys, "id").count().execute())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlguide_assets.define.rules import MAX_SET_ASIDE
 from mlguide_assets.english import agreeing, counted
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, file_name, time_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, file_name, ids_of, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,
     Line,
@@ -122,13 +122,13 @@ def _known_from(source: Source, name: str, key: str, began: ColumnProfile) -> Li
     """The time from which an entity exists, if its events keep to it."""
     events = before = 0
     entities = source.rows(name)
-    starts = entities.select(entity=entities[key].cast("string"), began=time_of(entities, began))
+    starts = entities.select(entity=ids_of(entities, key), began=time_of(entities, began))
     for reference in source.to(name):
         at = source.when(reference.table)
         if at is None or source.roles[reference.table] != "event":
             continue
         rows = source.rows(reference.table)
-        pairs = rows.select(entity=rows[reference.column].cast("string"), at=time_of(rows, at)).join(starts, "entity")
+        pairs = rows.select(entity=ids_of(rows, reference.column), at=time_of(rows, at)).join(starts, "entity")
         found = pairs.aggregate(all=pairs.count(), before=(pairs["at"] < pairs.began).sum()).to_pyarrow().to_pylist()[0]
         events, before = events + int(found["all"]), before + int(found["before"] or 0)
     if not events:
