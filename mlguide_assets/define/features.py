@@ -145,7 +145,8 @@ class Features(Strict):
                 raise ValueError(
                     f"declared.{name}: a name with * and split: belong together; the value takes the place of *"
                 )
-            if not re.fullmatch(r"[a-z*][a-z0-9_*]{0,79}", name) or name.count("*") > 1:
+            named = re.fullmatch(r"[^\W\d_][\w*]{0,79}|\*\w{0,79}", name) and name == name.lower()
+            if not named or name.count("*") > 1:
                 raise ValueError(f"declared.{name}: write a name of lower-case letters, digits and _")
         return self
 

@@ -151,7 +151,11 @@ def _of_history(feature: Feature, declaration: Declaration, problem: Declared) -
         case "count":
             return lambda value: f"{number(value)} {earlier}{event if value == 1 else plural(event)}{rest}"
         case "distinct":
-            return lambda value: f"{number(value)} different {plural(column)} in {events}{rest}"
+            of = problem.schema.event(event).of.items()
+            noun = next((noun for noun, ids in of if ids == declaration.column), None)
+            # Columns are named in any language, and in the plural, too.
+            things = plural(noun) if noun else f"values of {column}"
+            return lambda value: f"{number(value)} different {things} in {events}{rest}"
         case "rate":
             of_these = f"{events}{whose}{which}{within} had {_outcome(problem)}{known}"
             return lambda value: none if value is None else f"{value:.1%} of {of_these}"

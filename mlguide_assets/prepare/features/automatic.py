@@ -232,15 +232,20 @@ def is_label(problem: Declared, event: EventTable, column: str) -> bool:
 
 def _name(*parts: str) -> str:
     """The parts in the letters that names of features may have; too long a name loses letters in its middle."""
-    plain = [re.sub(r"[^a-z0-9_*]+", "_", _ascii(part).lower()).strip("_") for part in parts]
+    plain = [re.sub(r"[^\w*]+", "_", _without_accents(part).lower()).strip("_") for part in parts]
     start = "_".join(plain[:-1])
     return f"{start[: LONGEST_NAME - len(plain[-1])]}_{plain[-1]}"
 
 
-def _ascii(text: str) -> str:
-    """The text without accents, and without the letters that have no plain form.
+def _without_accents(text: str) -> str:
+    """Latin letters without accents, and without those that have no plain form; those of other scripts as they are.
 
-    >>> _ascii("Café")
-    'Cafe'
+    >>> _without_accents("Café"), _without_accents("цена"), _without_accents("가격 (원)")
+    ('Cafe', 'цена', '가격 (원)')
     """
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return "".join(
+        unicodedata.normalize("NFKD", each).encode("ascii", "ignore").decode()
+        if unicodedata.name(each, "LATIN").startswith("LATIN")
+        else each
+        for each in unicodedata.normalize("NFKC", text)
+    )

@@ -140,6 +140,8 @@ def test_what_a_feature_of_the_email_case_says(feature: str, value: Any, said: s
          "amount 7 in the second newest payment of the card"),
         ({"distinct": "payment.shop", "by": "card", "within": "7d"}, 3,
          "3 different shops in payments of the card in the 7 days before"),
+        ({"distinct": "payment.amount", "by": "card"}, 3,
+         "3 different values of amount in earlier payments of the card"),
         ({"rate": "label", "by": "shop", "within": "14d"}, 0.25,
          "25.0% of payments of the shop in the 14 days before had fraud yes"),
         ({"share": "payment", "by": "card", "where": {"shop": {"not": ["3", "7"]}}}, 0.5,

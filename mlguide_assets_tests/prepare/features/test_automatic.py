@@ -291,7 +291,7 @@ def test_whole_numbers_that_number_their_rows_are_found_also_beyond_64_bits() ->
 
 
 def test_columns_of_any_letters_have_features_of_their_own() -> None:
-    columns = {"Größe": "number", "Grōße": "number", "x" * 90: "number", "y" * 90: "number"}
+    columns = {"Größe": "number", "Grōße": "number", "цена": "number", **dict.fromkeys(("x" * 90, "y" * 90), "number")}
     shop = {"event": "sale", "at": "at", "of": {"member": "who"}, "columns": columns}
     schema = Schema.model_validate({"tables": {"sales": shop}})
     label = {"count": "sale", "within": "7d", "at_least": 1}
@@ -301,6 +301,7 @@ def test_columns_of_any_letters_have_features_of_their_own() -> None:
     means = {declaration.mean for declaration in written.values() if declaration.mean}
     assert means == {f"sale.{name}" for name in columns}
     assert Features(declared=written).declared == written
+    assert written["member_sale_цена_mean_7d"].mean == "sale.цена"
 
 
 @pytest.mark.parametrize(("of_kind", "measured"), [(60.0, {("visit", "minutes"): "kind"}), (3.0, {})])

@@ -115,7 +115,7 @@ function placesOf() {
 /** The place beside the control of the first field that a fault names, if that control can be seen. */
 function placeOf(message) {
   const places = placesOf();
-  const names = /^([\w.]+):/.exec(message)?.[1].split(".") ?? [];
+  const names = /^([\p{L}\p{M}\p{N}_.]+):/u.exec(message)?.[1].split(".") ?? [];
   const asked = /(?:later|earlier) (\w+)\W*$/.exec(message)?.[1];
   const place = byId(places.get([...names, asked].find((name) => places.has(name))));
   if (!place || place.parentElement.closest("[hidden]")) return null;
