@@ -16,7 +16,7 @@ _LATER = word_set(
 )
 _NOW = word_set(
     "active inactive current currently alive balance lifetime total totals count counts recent recently average avg "
-    "cumulative streak mrr arr"
+    "cumulative streak mrr arr tenure recency ltv clv points spend spent"
 )
 _FORESEEN = word_set(
     "due expiry expires estimated expected planned scheduled promised limit deadline last next to thru through until"
@@ -127,8 +127,10 @@ def comes_later(name: str) -> bool:
 def is_of_now(name: str) -> bool:
     """Whether a column of a thing is called as what changes while it lives: its status, balance, or number of orders.
 
-    >>> [is_of_now(name) for name in ("status", "is_active", "total_logins", "n_defaults", "plan", "credit_limit")]
-    [True, True, True, True, False, False]
+    >>> [is_of_now(name) for name in ("status", "is_active", "total_logins", "n_defaults", "tenure_months")]
+    [True, True, True, True, True]
+    >>> [is_of_now(name) for name in ("plan", "credit_limit")]
+    [False, False]
     """
     parts = words(name)
     return bool(_NOW & set(parts)) or comes_later(name) or names_outcome(name) or parts[:1] in (["n"], ["num"], ["nb"])
