@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets.define.decision import TAKEN
+from mlguide_assets.define.rules import MAX_SET_ASIDE
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, first_and_last, instants
 from mlguide_assets.prepare.profiling.columns import file_name
@@ -17,7 +18,7 @@ from mlguide_assets.prepare.profiling.labels import label_candidates, label_leak
 from mlguide_assets.prepare.profiling.listing import list_tables, reasons
 from mlguide_assets.prepare.profiling.nouns import is_person
 from mlguide_assets.prepare.profiling.roles import Source, look_at
-from mlguide_assets.prepare.profiling.tables import HEADER, draft_tables
+from mlguide_assets.prepare.profiling.tables import HEADER, draft_tables, key_of_columns, rules_of_empty_keys
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
             f"is known of it, or write the problem file by hand if you know better."
         )
     tables, known = _without_leaks(source, tables, candidates[0])
+    tables = _with_a_key(source, tables, candidates[0])
     tables, known, candidates = _with_free_names(tables, known, candidates)
     best = [table for table in events if table.name == candidates[0].table]
     first, last = _span(source, best)
@@ -129,6 +131,31 @@ def _without_leaks(
     )
     changed = replace(table, columns=columns, left_out=(*table.left_out, *left_out))
     return [*tables[:place], changed, *tables[place + 1 :]], known
+
+
+def _with_a_key(source: Source, tables: list[DraftTable], best: Candidate) -> list[DraftTable]:
+    """Each row of what is predicted needs a name: of a few that no column distinguishes, one of each is kept."""
+    place = next(place for place, table in enumerate(tables) if table.name == best.table and table.shape == "event")
+    table = tables[place]
+    line = next(line for line in table.lines if line.key == "key")
+    if best.column is None or line.value:
+        return tables
+    rows, back = source.rows(table.profile.table.name), {file_name(name): name for name in table.profile.columns}
+    never = {best.column, *(name for name, why in table.left_out if why.startswith("? it says what"))}
+    of = [back[name] for name in table.of.values()]
+    columns, excess, _ = key_of_columns(table.profile, rows, table.at, of, never)
+    if excess > MAX_SET_ASIDE * table.rows:
+        return tables
+    key = [file_name(name) for name in columns]
+    key_line = Line("key", key, f"? {excess:,} of {table.profile.table.of_rows} repeat another one, and are set aside")
+    rule = f"{{table: {table.name}, rule: unique, columns: [{', '.join(key)}], action: quarantine}}"
+    changed = replace(
+        table,
+        lines=tuple(key_line if each is line else each for each in table.lines),
+        left_out=tuple((name, why) for name, why in table.left_out if name not in columns),
+        contracts=(*table.contracts, *rules_of_empty_keys(table.name, table.profile, columns), rule),
+    )
+    return [*tables[:place], changed, *tables[place + 1 :]]
 
 
 def _with_free_names(

@@ -1,7 +1,7 @@
 """The tables of a drafted problem file: entities and events, each line with its evidence."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from mlguide_assets.define.rules import MAX_SET_ASIDE
@@ -215,7 +215,8 @@ def _event(source: Source, name: str) -> DraftTable:
     lines += _zone(profile)
     columns, left_out = _columns(source, name, used)
     concerns = {each: file_name(column) for each, column, _ in of}
-    contracts = _contracts(source, name, [*used], of)
+    key_columns = _source_names(profile, key.value if key.active else [])
+    contracts = (*_contracts(source, name, [*used], of), *rules_of_empty_keys(source.names[name], profile, key_columns))
     return DraftTable(
         source.names[name],
         profile,
@@ -348,19 +349,40 @@ def _key(source: Source, name: str, at: ColumnProfile | None, of: list[str]) -> 
     where = profile.table.of_rows
     if (key := source.key(name)) is not None:
         return Line("key", [file_name(key)], f"unique in {where}")
-    first = [*of, *([at.name] if at else [])]
-    others = [
-        column.name
-        for column in profile.columns.values()
-        if column.kind in ("id", "category", "number") and column.name not in first and column.filled == column.rows
-    ]
-    others.sort(key=lambda each: (not is_id_name(each), list(profile.columns).index(each)))
-    columns, excess = composite_key(rows, first, others[:MOST_OF_KEY])
+    columns, excess, first = key_of_columns(profile, rows, at, of)
     if excess:
         return Line("key", [], f"? {excess:,} of {where} cannot be distinguished from others", active=False)
     if columns == first:
         return Line("key", [file_name(each) for each in columns], f"unique in {where}", active=False)
     return Line("key", [file_name(each) for each in columns], f"together unique in {where}")
+
+
+def key_of_columns(
+    profile: TableProfile, rows: Any, at: ColumnProfile | None, of: list[str], never: Collection[str] = ()
+) -> tuple[list[str], int, list[str]]:
+    """The columns that distinguish most rows of an event, how many rows they do not, and those that any event has.
+
+    Args:
+        of: the columns of what an event concerns.
+        never: columns that must not be among them, such as the outcome.
+    """
+    first = [*of, *([at.name] if at else [])]
+    others = [
+        column.name
+        for column in profile.columns.values()
+        if column.kind in ("id", "category", "number") and column.filled == column.rows
+        if column.name not in first and column.name not in never
+    ]
+    others.sort(key=lambda each: (not is_id_name(each), list(profile.columns).index(each)))
+    columns, excess = composite_key(rows, first, others[:MOST_OF_KEY])
+    return columns, excess, first
+
+
+def rules_of_empty_keys(name: str, profile: TableProfile, key: list[str]) -> Iterator[str]:
+    """Rules that set rows aside that lack a part of the key that the file states."""
+    for column in key:
+        if profile.columns[column].filled < profile.columns[column].rows:
+            yield f"{{table: {name}, rule: present, column: {file_name(column)}, action: quarantine}}"
 
 
 def _ids_of_key(profile: TableProfile, key: Line) -> list[str]:

@@ -106,6 +106,20 @@ def test_what_only_completes_a_key_is_a_column_to_learn_from(duck: Any, tmp_path
     assert checked_draft(text.replace("# known:", "known:"), duck, tmp_path).decisions
 
 
+def test_rows_that_no_column_distinguishes_or_that_lack_an_id_do_not_block(duck: Any, tmp_path: Path) -> None:
+    """A row of what is predicted needs a name to be scored by."""
+    sold = "if(i % 99 = 7, NULL, i % 30) AS customer_id, TIMESTAMP '2024-01-01' + INTERVAL (i * 5) HOUR AS sold_at"
+    sales = f"SELECT {sold}, i % 2 AS size, i % 7 = 0 AS late FROM range(1200) t(i)"
+    twice = f"{sales} UNION ALL SELECT * FROM ({sales}) WHERE sold_at < '2024-01-03'"
+    text = draft_text(write_tables(tmp_path / "shop", sales=twice), duck, tmp_path)
+    assert "# ? 10 of 1,210 rows repeat another one, and are set aside" in text
+    assert "{table: sales, rule: present, column: customer_id, action: quarantine}" in text
+    check = checked_draft(text, duck, tmp_path)
+    assert (check.blocked, check.refused) == ((), None)
+    # Fourteen lack an id, one of them the double of another.
+    assert check.tables["sales"] == (1210, 1210 - 14 - 9)
+
+
 def test_each_guess_has_its_evidence(duck: Any, tmp_path: Path) -> None:
     text = draft_text(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS), duck, tmp_path)
     assert "unique in 40 rows" in text
