@@ -223,7 +223,7 @@ FAULTS: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
     "wrong port": (wrong_port, ("postgresql://127.0.0.1:9/test cannot be reached", "the credentials and that it runs")),
     "unencoded slash": (unencoded_slash, ("postgresql://127.0.0.1/test cannot be split", "such as %2F for a slash")),
     "no host": (no_host, ("postgresql://… cannot be split into user, password, host and port", "as ${PASSWORD}")),
-    "unknown kind": (unknown_kind, ("nosuchdb://127.0.0.1/test cannot be reached", "check the address")),
+    "unknown kind": (unknown_kind, ("nosuchdb://127.0.0.1/test is of no database", "it may begin with athena")),
 }
 
 
