@@ -189,17 +189,17 @@ def _bound_together(events: ibis.Table, table: EventTable, rules: list[Rule], ca
 
 def _with_rows_of(columns: Sequence[str], events: ibis.Table, table: EventTable, calendar: Calendar) -> list[str]:
     """The partitions that share a row of one key with another one."""
-    time = str(table.own_time)
+    given = events.drop_null(columns)
     # By a hash, whose groups are small where keys are long texts; two keys of one hash only bind too much.
-    rows = events.drop_null(columns).select(time, _key=row_hash(*(events[name] for name in columns)))
-    doubled = rows.group_by("_key").having(rows.count() > 1).aggregate()
+    rows = given.select(key=row_hash(*(given[name] for name in columns)), at=given[str(table.own_time)])
+    doubled = rows.group_by("key").having(rows.count() > 1).aggregate()
     # Asked first, since there are none in most tables.
     if not doubled.count().to_pyarrow().as_py():
         return []
-    rows = rows.semi_join(doubled, "_key")
-    keyed = rows.select("_key", **{KEY: calendar.keys(rows[time])}).distinct()
-    shared = keyed.group_by("_key").having(keyed.count() > 1).aggregate()
-    return [str(key) for key in keyed.semi_join(shared, "_key").select(KEY).distinct().to_pyarrow()[KEY].to_pylist()]
+    rows = rows.semi_join(doubled, "key")
+    keyed = rows.select("key", calendar.keys(rows["at"]).name(KEY)).distinct()
+    shared = keyed.group_by("key").having(keyed.count() > 1).aggregate()
+    return [str(key) for key in keyed.semi_join(shared, "key").select(KEY).distinct().to_pyarrow()[KEY].to_pylist()]
 
 
 def _plan(
