@@ -96,7 +96,9 @@ def core_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions | ibi
         rebuilt = lake.engine.per_partition(of_events, stale, entities, order, scratch / "core")
         if UNDECIDED in chosen.stale:
             tables = {name: lake.open(name, snapshot_id=each.id) for name, each in now.items()}
-            rebuilt[UNDECIDED] = _without_decisions(tables, problem).order_by(*order)
+            # A file is written by one thread, which would look through all events for them, too.
+            found = lake.engine.stored(_without_decisions(tables, problem), scratch / "undecided.parquet")
+            rebuilt[UNDECIDED] = found.order_by(*order)
         yield Partitions(rebuilt, chosen.inputs, kept=chosen.kept)
 
 
