@@ -50,15 +50,21 @@ TITLED_FLAGS = ("True", "False", "TRUE", "FALSE")
 """How pandas and spreadsheets write to a text what Parquet and databases have as a truth value."""
 
 
-def canonical_text(text: str) -> str:
-    """A value as any source's column of text has it, without spaces around it (see `sources.spellings.read_texts`).
+def without_spaces(text: str) -> str:
+    """A text as it is read from a source: without the spaces around it (`spellings.without_null_words`)."""
+    return text.strip(string.whitespace)
 
-    One value has one text, whatever the format of its file: pandas writes 7 of a column with gaps as `7.0`.
+
+def canonical_text(text: str) -> str:
+    """A category as it is read from any source (`spellings.read_texts`): without spaces around it, in one spelling.
+
+    One value has one text, whatever the format of its file: pandas writes 7 of a column with gaps as `7.0`. Ids keep
+    their spelling: 1 and 1.0 may be two sections, and the list of the forgotten holds hashes of them.
 
     >>> [canonical_text(text) for text in (" VIP", "7.0", "True", "1.50", "007")]
     ['VIP', '7', 'true', '1.50', '007']
     """
-    text = text.strip(string.whitespace)
+    text = without_spaces(text)
     return text.lower() if text in TITLED_FLAGS else re.sub(WHOLE_WITH_FRACTION, r"\1", text, flags=re.ASCII)
 
 

@@ -31,7 +31,7 @@ _SAID = {
     "less_than_equal": "write a number that is at most {le}",
 }
 """Kind of error, as Pydantic calls it → what to do."""
-_ALTERNATIVE = ("constrained-", "function-after[canonical_text()")
+_ALTERNATIVE = ("constrained-", "function-after[without_spaces()")
 """How Pydantic calls the two types that an id may have, each of which has an error of its own."""
 
 

@@ -15,7 +15,7 @@ from mlguide_assets.define.decision import Decision, id_column
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
-from mlguide_assets.define.values import canonical_text
+from mlguide_assets.define.values import canonical_text, without_spaces
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.types import list_of, record
 from mlguide_assets.english import plural
@@ -30,7 +30,7 @@ ONE, MANY = "(one)", "(many)"
 
 
 _Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
-_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(canonical_text)]
+_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(without_spaces)]
 _ANY_ID = _Number | _Text
 """Until a store was read: ids are whole numbers or texts, as the data have them."""
 

@@ -89,7 +89,7 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
 
 
 def _cause_of_any_number(must: str, text: str) -> str | None:
-    """Why a text is no number, whole or not, where it says one all the same."""
+    """Why a text that means a number does not read as one; None where it means none."""
     if text.lower() in ("true", "false"):
         return f"{must} is a flag; write 1 and 0 if these are meant"
     if re.fullmatch(r"[+-]?\d{1,3}([ '\u2019\u00a0\u202f]\d{3})+(\.\d+)?", text):

@@ -15,7 +15,7 @@ from mlguide_assets.define.schema import EntityTable, EventTable, Schema
 from mlguide_assets.define.values import as_flag, as_instant
 from mlguide_assets.prepare.features.catalogue import Declared
 from mlguide_assets.prepare.named import named
-from mlguide_assets.prepare.sources.spellings import is_among
+from mlguide_assets.prepare.sources.spellings import is_among, read_texts
 
 Tables = Mapping[str, ibis.Table]
 """By their names in the problem file, with its columns."""
@@ -283,7 +283,9 @@ def is_one_of(value: ibis.Value, kind: str, texts: tuple[str, ...]) -> ibis.Valu
         days = [each for each in asked if not isinstance(each, datetime)]
         instants = [each for each in asked if isinstance(each, datetime)]
         return at.date().isin(days) | at.isin(instants)
-    return value.cast("string") == texts[0] if len(texts) == 1 else is_among(value.cast("string"), texts)
+    # Texts to compare with have one spelling, which ids need not have.
+    text = read_texts(value) if kind == "id" else value.cast("string")
+    return text == texts[0] if len(texts) == 1 else is_among(text, texts)
 
 
 def kind_at(event: EventTable, path: str, schema: Schema) -> str:

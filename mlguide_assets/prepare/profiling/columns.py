@@ -122,7 +122,7 @@ def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
 
 
 def ids_of(rows: ibis.Table, column: str) -> ibis.Column:
-    """A column of ids as text, as they will be read: 7 is the one that another table writes as 7.0."""
+    """A column of ids as text: 7 is the one that another table writes as 7.0, as whole numbers are read."""
     return read_texts(rows[column])
 
 

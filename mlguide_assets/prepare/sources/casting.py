@@ -21,6 +21,7 @@ from mlguide_assets.prepare.sources.spellings import (
     read_numbers,
     read_outcomes,
     read_texts,
+    to_text,
     without_null_words,
 )
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format, without_infinity
@@ -111,6 +112,8 @@ def _read(values: ibis.Column, column: Column, is_text_id: bool, timezone: str) 
             return read_flags(values)
         case "id" if not is_text_id:
             return read_numbers(values)
+        case "id":
+            return to_text(values)
         case _:
             return read_texts(values)
 

@@ -110,7 +110,7 @@ def _reached(uri: str, where: str) -> Any:
     try:
         scheme = uri.partition("://")[0]
         with _driver(scheme, where), warnings.catch_warnings():
-            # Ibis sets the zone by its name, which many servers have not been told, and goes on without.
+            # Ibis sets the zone by its name, and goes on where the server knows no names.
             warnings.filterwarnings("ignore", "Unable to set session timezone")
             database = ibis.connect(uri, **_decoded_user(uri))
         if scheme == "mysql":

@@ -18,7 +18,7 @@ import pyarrow.types as types
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.sources.csv_text import refuse_equal_names
-from mlguide_assets.prepare.sources.spellings import as_texts
+from mlguide_assets.prepare.sources.spellings import to_text
 
 _SMALL, _LARGE, _FLOATING, _NOTHING = "integer of 32 bits or less", "integer", "floating", "nothing"
 _TOGETHER = ({_SMALL, _LARGE}, {_SMALL, _FLOATING})
@@ -84,7 +84,7 @@ def _read(paths: Sequence[Path], names: Sequence[str], connection: Any) -> ibis.
 
 def _as_texts(rows: ibis.Table, mixed: Sequence[str], wanted: Any) -> ibis.Table:
     return rows.select(
-        (as_texts(rows[name]) if name in mixed else rows[name].cast(wanted[name])).name(name) for name in rows.columns
+        (to_text(rows[name]) if name in mixed else rows[name].cast(wanted[name])).name(name) for name in rows.columns
     )
 
 

@@ -4,7 +4,7 @@ A source is a function that lands each table as an Ibis expression with the sour
 Renaming, casting and validation are the same for all of them.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,22 +67,43 @@ def read_source(
     """
     report(f"reading from {describe(problem)}")
     newest = {rule.table for rule in problem.rules if isinstance(rule, NewestKnown)}
+    raw = _read_raw(problem, connection, newest, scratch, report, oracle=oracle, until=until, plans=plans)
+    text_ids = _text_ids(raw, problem)
+    _report_left_out(raw, problem, report)
+    return {
+        name: _cast(raw[name], name, problem, text_ids[name], keep_newest=name in newest)
+        for name in problem.schema.ordered
+    }
+
+
+def _read_raw(
+    problem: Problem,
+    connection: Any,
+    newest: Container[TableName],
+    scratch: Path,
+    report: Report,
+    *,
+    oracle: Path,
+    until: datetime | None,
+    plans: Plans,
+) -> dict[TableName, ibis.Table]:
+    """The tables as the source has them, with all columns or those that are needed."""
 
     def wanted(name: TableName, given: tuple[str, ...]) -> Collection[str]:
         return find_columns(given, problem.tables[name], _place(name, problem)).values()
 
     match problem.source:
         case SimulatorSource():
-            raw = read_simulator(
+            return read_simulator(
                 problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans
             )
         case PaymentSimulatorSource():
-            raw = read_payment_simulator(
+            return read_payment_simulator(
                 problem, connection, scratch=scratch, oracle=oracle, report=report, until=until
             )
         case FilesSource(timeout=timeout) | PackageSource(timeout=timeout) as files:
             uri = files.uri if isinstance(files, FilesSource) else str(folder_of(files))
-            raw = read_files(
+            return read_files(
                 _names(problem),
                 uri,
                 connection,
@@ -94,15 +115,9 @@ def read_source(
             )
         case DatabaseSource(uri=uri, timeout=timeout):
             address = expand_variables(uri)
-            raw = read_database(
+            return read_database(
                 _names(problem), address, connection, scratch=scratch, timeout=timeout, wanted=wanted, report=report
             )
-    text_ids = _text_ids(raw, problem)
-    _report_left_out(raw, problem, report)
-    return {
-        name: _cast(raw[name], name, problem, text_ids[name], keep_newest=name in newest)
-        for name in problem.schema.ordered
-    }
 
 
 def parquet_files(problem: Problem, scratch: Path) -> list[Path]:

@@ -110,7 +110,7 @@ def _read(path: Path, live: Live, now: datetime, end: date) -> _Reading:
         with writing("The world's clock", path.parent), locked(path.with_suffix(".lock")):
             return _load(change(path, read_now), path, live)
     except InputError:
-        # Whoever only looks must be able to on a full disk: the same follows from what was kept.
+        # A command that only reads must work on a full disk: what is kept gives the same answer.
         if (kept := read(path)) is None:
             raise
         return _load(read_now(kept), path, live)

@@ -129,7 +129,7 @@ def are_whole_numbers(column: ibis.Column) -> bool:
     return int(counted["whole"] or 0) >= _MOSTLY * int(counted["given"])
 
 
-def as_texts(column: ibis.Column) -> ibis.Column:
+def to_text(column: ibis.Column) -> ibis.Column:
     """A column of any type as text. A number that is whole is written without a fraction; texts stay as they are."""
     text = column.cast("string")
     if column.type().is_floating() or column.type().is_decimal():
@@ -138,8 +138,8 @@ def as_texts(column: ibis.Column) -> ibis.Column:
 
 
 def read_texts(column: ibis.Column) -> ibis.Column:
-    """Texts, in the spelling of `canonical_text`: a value has one text, whatever the type of its column."""
-    text = as_texts(column)
+    """Categories, in the spelling of `canonical_text`: a value has one text, whatever the type of its column."""
+    text = to_text(column)
     if not column.type().is_string():
         return text
     # The pattern is tried on texts that end in a zero, since few do.

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from mlguide_assets.define.prediction import ColumnLabel, Limit
 from mlguide_assets.define.values import canonical_text
 from mlguide_assets.prepare.contracts.unreadable_values import cause_of_fraction, cause_of_number, cause_of_time
+from mlguide_assets.prepare.features.events import is_one_of
+from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.spellings import (
     are_whole_numbers,
     read_decimal_comma,
@@ -24,6 +26,7 @@ from mlguide_assets.prepare.sources.spellings import (
     read_texts,
     without_null_words,
 )
+from mlguide_assets_tests.samples import sample_problem
 
 LARGEST = 2**63 - 1
 
@@ -121,6 +124,17 @@ def test_a_value_is_the_same_category_in_every_format(duck: Any) -> None:
         (["True", "FALSE", "true"], pa.array([True, False, True])),
     ):
         assert read(read_texts, pa.array(as_csv), duck) == read(read_texts, as_parquet, duck)
+
+
+def test_ids_that_are_texts_keep_their_spelling_and_are_compared_in_any() -> None:
+    """1 and 1.0 may be two sections; and what is forgotten is known by a hash of its spelling."""
+    users = sample_problem("nowhere").tables["user_profiles"]
+    given = {"id": ["A", "1", "1.0"], "gender": ["True", "7.0", "male"]}
+    given |= {name: ["1", "2", "3"] for name in users.columns if name not in given}
+    raw = ibis.memtable(pa.table(given | {"date_joined": ["2024-01-05"] * 3}))
+    rows = cast_to_schema(raw, "user_profiles", users, place="users", text_ids=frozenset({"id"}))
+    asked = rows.select("id", "gender", is_one=is_one_of(rows["id"], "id", ("1",))).to_pyarrow().to_pydict()
+    assert asked == {"id": ["A", "1", "1.0"], "gender": ["true", "7", "male"], "is_one": [False, True, True]}
 
 
 def label(positive: str | list[str], negative: str | list[str]) -> ColumnLabel:
