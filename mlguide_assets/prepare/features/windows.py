@@ -37,6 +37,10 @@ from mlguide_assets.prepare.features.events import (
 from mlguide_assets.prepare.features.instants import ANY, DAYS, INSTANT, OF, Instants, unioned
 from mlguide_assets.prepare.named import named
 
+_ASKED = "_asked"
+"""Whether a row of the past is at an instant that is asked about."""
+_ALL_BEFORE = Frame(None, 1)
+
 
 @dataclass(frozen=True)
 class Events:
@@ -149,16 +153,12 @@ def values_at(spine: ibis.Table, events: Events, parts: Mapping[Part, str], *, i
     windowed = {part: f"_w{place}" for place, part in enumerate(windowed_parts(parts))}
     edges = {edge for part in windowed for edge in part.frame.edges}
     known = DAYS if events.stream.by_day else instants
-    past = _past(events, windowed, lambda rows: known.placed(rows, spine, edges))
-    marked = spine.select(OF, spine[INSTANT].name(AT), _asked=ibis.literal(True))
-    for name in past.columns[2:]:
-        marked = marked.mutate({name: ibis.null(past[name].type())})
-    rows = past.mutate(_asked=ibis.literal(False)).select(*marked.columns).union(marked)
+    rows = _past(events, windowed, spine, lambda rows: known.placed(rows, spine, edges))
     columns = {
-        name: _over(merged(part.measure, rows[_measure_name(part, windowed)]), part, OF)
+        name: _over(merged(part.measure, rows[_measure_name(part, windowed)]), part, OF, one_per_instant=True)
         for part, name in windowed.items()
     }
-    found = rows.mutate(columns).filter(lambda t: t["_asked"])
+    found = rows.mutate(columns).filter(lambda t: t[_ASKED])
     found = found.select(OF, *columns, found[AT].name(INSTANT))
     return with_last(found, events, parts, windowed)
 
@@ -171,19 +171,16 @@ def _measure_name(part: Part, parts: Mapping[Part, str]) -> str:
     return f"_m{measures.index(part.measure)}"
 
 
-def _past(events: Events, parts: Mapping[Part, str], placed: Callable[[ibis.Table], ibis.Table]) -> ibis.Table:
-    """One row per entity and place in time: `_of`, at, and the reduced measures."""
-    rows = placed(events.rows.mutate(_exact=events.rows[AT]))
+def _past(
+    events: Events, parts: Mapping[Part, str], spine: ibis.Table, placed: Callable[[ibis.Table], ibis.Table]
+) -> ibis.Table:
+    """One row per entity and place in time, of events and of the spine's instants: `_of`, at, whether it is asked
+    about, and the reduced measures.
+    """
+    asked = spine.select(OF, spine[INSTANT].name(AT), ibis.literal(True).name(_ASKED))
     measures = {_measure_name(part, parts): part.measure for part in parts if part.measure.how != "distinct"}
-    reductions = {}
-    for name, measure in measures.items():
-        chosen = events.chosen(measure.selection, rows)
-        if measure.how == "newest":
-            reductions[name] = rows["_exact"].max(where=chosen)
-        else:
-            reductions[name] = reduced(measure, rows, chosen, events.value(measure, rows))
     distinct = {_measure_name(part, parts): part for part in parts if part.measure.how == "distinct"}
-    tables = [rows.group_by(OF, AT).aggregate(reductions)] if reductions else []
+    tables = [_reduced(events, measures, asked, placed) if measures else asked]
     for name, part in distinct.items():
         steps = placed(_steps(events, part))
         tables.append(steps.group_by(OF, AT).aggregate({name: steps["_step"].sum().cast("int64")}))
@@ -192,7 +189,27 @@ def _past(events: Events, parts: Mapping[Part, str], placed: Callable[[ibis.Tabl
     # Windows cost as many rows as they run over, so the tables share theirs.
     rows = unioned(tables)
     kinds = measures | {name: part.measure for name, part in distinct.items()}
-    return rows.group_by(OF, AT).aggregate({name: merged(kind, rows[name]) for name, kind in kinds.items()})
+    columns = {name: merged(kind, rows[name]) for name, kind in kinds.items()}
+    return rows.group_by(OF, AT).aggregate({_ASKED: rows[_ASKED].any(), **columns})
+
+
+def _reduced(
+    events: Events, measures: Mapping[str, Measure], asked: ibis.Table, placed: Callable[[ibis.Table], ibis.Table]
+) -> ibis.Table:
+    """Measures over the events at each place, and the instants that are asked about, of which most are such places."""
+    rows = unioned([placed(events.rows.mutate(_exact=events.rows[AT])), asked])
+    asked_about = rows[_ASKED].count()
+    reductions: dict[str, ibis.Value] = {_ASKED: asked_about > 0}
+    for name, measure in measures.items():
+        chosen = events.chosen(measure.selection, rows)
+        if measure.how == "newest":
+            reductions[name] = rows["_exact"].max(where=chosen)
+        elif measure.how == "count" and chosen is None:
+            # An instant is no event. Both counts cost less than a condition.
+            reductions[name] = rows.count() - asked_about
+        else:
+            reductions[name] = reduced(measure, rows, chosen, events.value(measure, rows))
+    return rows.group_by(OF, AT).aggregate(reductions)
 
 
 def _steps(events: Events, part: Part) -> ibis.Table:
@@ -218,14 +235,21 @@ def _steps(events: Events, part: Part) -> ibis.Table:
     return begins.union(ends.mutate(_step=ibis.literal(-1, "int64")))
 
 
-def _over(reduction: ibis.Value, part: Part, of: str) -> ibis.Value:
+def _over(reduction: ibis.Value, part: Part, of: str, *, one_per_instant: bool = False) -> ibis.Value:
     """A reduction of the events in the frame before each row. Integer bounds on microseconds: 30 % faster in DuckDB
     than intervals on timestamps.
+
+    Args:
+        one_per_instant: whether an entity has one row at an instant at most.
     """
     frame = part.frame if part.measure.how != "distinct" else Frame(None, part.frame.delay)
     if part.frame.reach is not None and part.frame.reach < part.frame.delay:
         return ibis.null(reduction.type())
-    window = ibis.range_window(preceding=(frame.reach, frame.delay), group_by=of, order_by=AT)
+    if one_per_instant and frame == _ALL_BEFORE:
+        # All rows before it, which need not be looked for.
+        window = ibis.rows_window(preceding=(None, 1), group_by=of, order_by=AT)
+    else:
+        window = ibis.range_window(preceding=(frame.reach, frame.delay), group_by=of, order_by=AT)
     return reduction.over(window)
 
 

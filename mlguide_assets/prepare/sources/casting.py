@@ -69,16 +69,19 @@ def cast_to_schema(
     }
     as_given = {_as_given(each): given[each] for each in found}
     both = _view(given.select(*named(read), *named(as_given), *order))
-    complaints = [
-        ibis.ifelse(
-            both[_as_given(each)].notnull() & both[each].isnull(),
-            ibis.literal(f"{each}=") + both[_as_given(each)].cast("string"),
-            ibis.null("string"),
-        )
+    unread = {
+        each: both[_as_given(each)].notnull() & both[each].isnull()
         for each in found
         if not _always_reads(given[each].type(), read[each].type())
+    }
+    complaints = [
+        ibis.ifelse(fault, ibis.literal(f"{each}=") + both[_as_given(each)].cast("string"), ibis.null("string"))
+        for each, fault in unread.items()
     ]
-    unreadable = ibis.literal(", ").join(complaints).nullif("") if complaints else ibis.null("string")
+    unreadable: ibis.Value = ibis.null("string")
+    if complaints:
+        # Few rows have one, and joining texts takes as long as reading values.
+        unreadable = ibis.ifelse(ibis.or_(*unread.values()), ibis.literal(", ").join(complaints), unreadable)
     return both.select(*found, *order, unreadable.name(UNREADABLE))
 
 
