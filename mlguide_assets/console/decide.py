@@ -81,6 +81,9 @@ def _problem(home: Home) -> Problem:
 
 
 def _say(home: Home, before: str | None, now: Bundle) -> None:
+    if before == now.version:
+        screen.print(f"Version {now.version}, trained {now.trained_at}, stays champion; its bundle is whole.")
+        return
     was = f"version {before} was it before" if before else "there was none before"
     screen.print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
     screen.print(home.commands("Predictions come from it from now on; the next 'mlguide run' scores with it."))

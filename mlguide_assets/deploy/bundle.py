@@ -78,7 +78,9 @@ def needed_files(candidate: Path) -> tuple[str, ...]:
     return (model_file(candidate), *BESIDE_THE_MODEL)
 
 
-def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
+def export_bundle(
+    candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any], *, again: bool = False
+) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 
     A bundle that exists is verified, not written again. Where hosts share a store, only that one exists which all of
@@ -87,12 +89,15 @@ def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mappin
 
     Args:
         metadata: at least trained_at, threshold and lineage.
+        again: the bundle that exists, if any, is damaged, and this one takes its place.
 
     Raises:
         InputError: the bundle that exists is damaged, or another model's: the registry counts from 1 again; or
             the disk is full.
     """
     folder = bundles / version
+    if again:
+        remove_folder(folder)
     if not is_published(folder):
         drop_copy(folder)
         profile = (PROFILE,) if (candidate / PROFILE).is_file() else ()
@@ -152,6 +157,15 @@ def load_bundle(bundles: Path, version: str) -> Bundle:
     """
     pointer = _pointer(bundles, CHAMPION)
     return _load(bundles / version, pointer.manifests.get(version) if pointer else None)
+
+
+def is_whole(bundles: Path, version: str) -> bool:
+    """Whether a version has a bundle that can be loaded."""
+    try:
+        load_bundle(bundles, version)
+    except InputError:
+        return False
+    return True
 
 
 def _load(folder: Path, manifest: str | None) -> Bundle:

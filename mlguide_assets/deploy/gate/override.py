@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle, champions, load_bundle, pointed_version
+from mlguide_assets.deploy.bundle import Bundle, champions, is_whole, load_bundle, pointed_version, set_champion
 from mlguide_assets.deploy.gate.champion_change import change_champion
 from mlguide_assets.deploy.gate.decision_lock import decision_lock
 from mlguide_assets.deploy.gate.history import (
@@ -115,6 +115,8 @@ def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> st
 def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple[str | None, Bundle]:
     """Make a registered version champion, whatever the gate said of it.
 
+    A bundle of it that is damaged or gone is made again. Where that is the champion's, nothing else changes.
+
     Returns:
         The version that was champion, if any, and the champion now.
 
@@ -136,11 +138,16 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
         current, last = pointed_version(bundles), rightful_champion(lake)
         # Another one may be on record, which a run that was killed has not installed: then this one stays.
         stays = current == version
-        if stays and (last is None or last["version"] == version):
+        decided = stays and (last is None or last["version"] == version)
+        whole = is_whole(bundles, version)
+        if decided and whole:
             raise InputError(f"Version {version} is champion already.")
         # Exported before it is recorded: a version whose bundle cannot be made is not promoted.
         trained_at = registry.trained_at(version)
-        install(home, lake, registry, bundles, problem, version, trained_at)
+        install(home, lake, registry, bundles, problem, version, trained_at, again=not whole)
+        if decided:
+            set_champion(bundles, version)
+            return current, load_bundle(bundles, version)
         record(
             lake,
             version=version,

@@ -11,6 +11,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import (
     CHALLENGER,
     Bundle,
+    Role,
     champion,
     export_bundle,
     load_bundle,
@@ -44,6 +45,7 @@ from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import LostVersionError, Registry
 from mlguide_assets.deploy.registry.reproduction import keep_inputs
 from mlguide_assets.deploy.routing import published_canary
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.hosts.shared_files import fetch_folder, has_folder
 from mlguide_assets.prepare.lake.lake import Lake
@@ -196,7 +198,10 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
 
 def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     """Let the version that wants to be champion, or that an experiment decides by, score in the champion's shadow; none
-    where there is no such version."""
+    where there is no such version.
+
+    Where its bundle is damaged or gone, it gets another one: no person would look after it, and every run would fail.
+    """
     bundles, registry = home.bundles(problem.key), registry_of(home, problem)
     with decision_lock(home, problem):
         rightful = rightful_challenger(lake)
@@ -204,10 +209,12 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
         installed = pointed_version(bundles, CHALLENGER)
         if rightful and version:
             try:
-                if installed == version:
+                if installed == version and _is_usable(bundles, CHALLENGER):
                     refuse_unscorable(fetch_folder(bundles / version), version, lake, problem)
                 else:
-                    export(home, lake, registry, bundles, problem, version, rightful["trained_at"])
+                    again = installed == version
+                    export(home, lake, registry, bundles, problem, version, rightful["trained_at"], again=again)
+                    installed = None
             except (LostVersionError, UnscorableError) as error:
                 _log.warning("Version %s cannot score in the champion's shadow: %s", version, error)
                 version = None
@@ -216,22 +223,51 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
         return pointed(bundles, CHALLENGER)
 
 
+def _is_usable(bundles: Path, role: Role) -> bool:
+    try:
+        return pointed(bundles, role) is not None
+    except InputError:
+        return False
+
+
 def install(
-    home: Home, lake: Lake, registry: Registry, bundles: Path, problem: Problem, version: str, trained_at: str
+    home: Home,
+    lake: Lake,
+    registry: Registry,
+    bundles: Path,
+    problem: Problem,
+    version: str,
+    trained_at: str,
+    *,
+    again: bool = False,
 ) -> None:
     """Export the bundle of a registered version, and keep what it learned from.
+
+    Args:
+        again: see `export_bundle`.
 
     Raises:
         UnscorableError: it needs a feature that the problem no longer has.
     """
-    lineage = export(home, lake, registry, bundles, problem, version, trained_at)
+    lineage = export(home, lake, registry, bundles, problem, version, trained_at, again=again)
     keep_inputs(lake, problem, version, lineage)
 
 
 def export(
-    home: Home, lake: Lake, registry: Registry, bundles: Path, problem: Problem, version: str, trained_at: str
+    home: Home,
+    lake: Lake,
+    registry: Registry,
+    bundles: Path,
+    problem: Problem,
+    version: str,
+    trained_at: str,
+    *,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Make the bundle of a registered version from the registry's copy; return its lineage.
+
+    Args:
+        again: see `export_bundle`.
 
     Raises:
         UnscorableError: it needs a feature that the problem no longer has.
@@ -242,6 +278,7 @@ def export(
         facts = load_facts(candidate)
         own = f"{model_name(facts)}_"
         measured = {name: value for name, value in registry.metrics(version).items() if name.startswith(own)}
-        export_bundle(candidate, bundles, version, {"trained_at": trained_at, "evaluation": measured, **facts})
+        metadata = {"trained_at": trained_at, "evaluation": measured, **facts}
+        export_bundle(candidate, bundles, version, metadata, again=again)
     lineage: dict[str, Any] = facts["lineage"]
     return lineage

@@ -5,7 +5,7 @@ fails for that one alone.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
@@ -117,9 +117,13 @@ class Service:
 
     Args:
         problem: the home's; its `serving` says where to stop.
+        champion_fault: why the version that is champion cannot serve, if it cannot.
     """
 
-    def __init__(self, problem: Problem, store: OnlineStore) -> None:
+    def __init__(
+        self, problem: Problem, store: OnlineStore, champion_fault: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self._champion_fault = champion_fault
         self.champion: ServedModel | None = None
         self.challenger: ServedModel | None = None
         self.routes: Sequence[Route] = ()
@@ -132,7 +136,7 @@ class Service:
         model, challenger, routes = self.champion, self.challenger, self.routes
         try:
             if model is None:
-                raise RefusedError(503, NO_CHAMPION)
+                raise RefusedError(503, self._champion_fault() or NO_CHAMPION)
             serving = Serving(model, challenger, routes)
             snapshot = self._snapshot()
             snapshot = Remembered(snapshot) if serving.needs_two else snapshot

@@ -70,7 +70,7 @@ class WorkerState:
         listed = home.forgotten(problem.key)
         self._uploader = Uploader(logs, lambda: ForgottenRows(ForgetList.load(listed), problem))
         self._resolver = Resolver(problem)
-        self._service = Service(problem, answering)
+        self._service = Service(problem, answering, lambda: self._champion.fault)
         self._shadow = Shadow(self._logs[-1], metrics)
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))

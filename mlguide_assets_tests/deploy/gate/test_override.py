@@ -150,6 +150,26 @@ def test_a_damaged_bundle_is_not_gone_back_to(house: House) -> None:
     assert pointed_version(house.bundles) == "2"
 
 
+@pytest.mark.parametrize("harm", [damage, shutil.rmtree])
+def test_a_bundle_that_is_damaged_or_gone_is_exported_again_by_a_promotion(
+    house: House, harm: Callable[[Path], object]
+) -> None:
+    for version in ("2", "1"):
+        whole = {path.name: path.read_bytes() for path in (house.bundles / version).iterdir()}
+        harm(house.bundles / version)
+        assert promote(house.home, PROBLEM, version=version, reason="its bundle is damaged")[1].version == version
+        assert {path.name: path.read_bytes() for path in (house.bundles / version).iterdir()} == whole
+        assert pointed_version(house.bundles) == version
+
+
+def test_a_damaged_bundle_stays_where_the_registry_has_no_other(house: House) -> None:
+    damage(house.bundles / "2")
+    shutil.rmtree(next(house.home.registry.rglob("candidate")).parents[2])
+    with pytest.raises(InputError, match="The registry no longer has version 2, or its files"):
+        promote(house.home, PROBLEM, version="2", reason="its bundle is damaged")
+    assert (house.bundles / "2").is_dir()
+
+
 def test_a_version_whose_features_the_problem_lost_is_neither_gone_back_to_nor_promoted(house: House) -> None:
     house.take_out("theme")
     before, bundles = house.record(), sorted(house.bundles.iterdir())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.promotion import Canary, Experimenting
-from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
+from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed, pointed_version
 from mlguide_assets.deploy.gate import promotion
 from mlguide_assets.deploy.gate.champion_change import change_champion
 from mlguide_assets.deploy.gate.criteria import EXPERIMENT, Criterion
@@ -147,6 +147,18 @@ def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_ano
     house.install()
     assert house.install_challenger() is None
     assert {path.name for path in house.bundles.glob("*[0-9]")} == {"1", "4"}
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_challenger_whose_bundle_is_damaged_or_gone_gets_another_one(house: House, cut: bool) -> None:
+    house.decide("b", "kept")
+    house.install_challenger()
+    if cut:
+        (house.bundles / "2" / "encoding.json").unlink()
+    else:
+        shutil.rmtree(house.bundles / "2")
+    assert house.install_challenger() == "2"
+    assert pointed(house.bundles, CHALLENGER) is not None
 
 
 def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(house: House) -> None:

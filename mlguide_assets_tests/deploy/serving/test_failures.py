@@ -17,7 +17,7 @@ from mlguide_assets.deploy.routing import Arm, Route
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
 from mlguide_assets.deploy.serving.request import PredictionRequest
-from mlguide_assets.deploy.serving.service import PendingRequest, Service
+from mlguide_assets.deploy.serving.service import NO_CHAMPION, PendingRequest, Service
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets_tests.deploy.serving.serving import House
@@ -52,6 +52,13 @@ def service(house: House) -> Service:
     service.champion, service.challenger = served, Broken(**{**served.__dict__, "version": "2"})
     service.routes = (ROUTE,)
     return service
+
+
+def test_a_champion_that_cannot_be_loaded_is_not_one_that_was_never_promoted(house: House, tmp_path: Path) -> None:
+    faults = ["Its bundle is damaged.", None]
+    service = Service(house.problem, SqliteStore(house.store), lambda: faults.pop(0))
+    said = [ask(service, tmp_path, [3])[0].refusal for _ in range(2)]
+    assert [each.detail for each in said if each] == ["Its bundle is damaged.", NO_CHAMPION]
 
 
 def ask(service: Service, folder: Path, *users: Sequence[int]) -> list[PendingRequest]:
