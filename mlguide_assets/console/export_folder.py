@@ -60,8 +60,11 @@ def _write_delta(lake: Lake, table: str, partitions: Sequence[str], out: Path) -
     rows = lake.read(table, partitions=list(partitions), by_name=True).to_pyarrow_batches()
     try:
         deltalake.write_deltalake(out, rows, mode="overwrite", schema_mode="overwrite")
-    except Exception as error:
-        # It is an exception of no class of its own for a type that Delta does not have.
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # For a type that Delta does not have it is an exception of no class of its own; for a folder with brackets in its
+    # name a panic of Rust, which is no Exception at all.
+    except BaseException as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{out} cannot be written as a Delta table ({reason}): choose another folder, or --format parquet."

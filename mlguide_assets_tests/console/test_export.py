@@ -127,6 +127,8 @@ def test_what_delta_does_not_have_is_reported(home: Home, tmp_path: Path, monkey
     lake.write("times", pa.table({"at": pa.array([1], pa.time64("us"))}))
     with pytest.raises(InputError, match=r"cannot be written as a Delta table \(.*Time64.*\): .* --format parquet"):
         export_table(home, "times", tmp_path / "times", format_="delta")
+    with pytest.raises(InputError, match=r"plan \[2\] cannot be written as a Delta table .*: choose another folder"):
+        export_table(home, "send_plan", tmp_path / "plan [2]", format_="delta")
     monkeypatch.setitem(sys.modules, "deltalake", None)
     with pytest.raises(InputError, match=r"needs the package deltalake: pip install 'mlguide\[delta\]'"):
         export_table(home, "send_plan", tmp_path / "plan", format_="delta")
