@@ -276,6 +276,7 @@ if DECISION.best_table:
 def plan(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult[None]]:
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
     from mlguide_assets.deploy.batch import challenger_scores
+    from mlguide_assets.deploy.gate.promotion import usable_challenger
     from mlguide_assets.deploy.plan.action_plan import action_figures
     from mlguide_assets.deploy.plan.figures import check_plan, plan_figures
     from mlguide_assets.deploy.plan.planning import plan_day
@@ -288,7 +289,7 @@ def plan(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg
     now = now_of(problem, clock_of(tables_of(lake, problem), problem))
 
     def challenger() -> Any:
-        return challenger_scores(home.bundles(problem.key), lake, problem, day=day, run_id=run_id)
+        return challenger_scores(usable_challenger(home, lake, problem), lake, problem, day=day, run_id=run_id)
 
     predictions = lake.open(PREDICTIONS, partitions=[key])
     planned = plan_day(lake, predictions, problem, day=day, now=now, run_id=run_id, challenger=challenger)

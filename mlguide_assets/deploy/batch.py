@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
+from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.deploy.online_store.publishing import newest_first
 from mlguide_assets.deploy.plan.policies import ASSIGNMENTS
 from mlguide_assets.deploy.predictions_table import PREDICTIONS, predictions_schema
@@ -292,9 +292,10 @@ def _read_for(
     return {name: read(name) for name in problem.tables}, stores, read(problem.features_table)
 
 
-def challenger_scores(bundles: Path, lake: Lake, problem: Problem, *, day: date, run_id: str) -> "TableLike | None":
+def challenger_scores(
+    challenger: Bundle | None, lake: Lake, problem: Problem, *, day: date, run_id: str
+) -> "TableLike | None":
     """What the challenger says of what was scored for a day; None without a challenger."""
-    challenger = pointed(bundles, CHALLENGER)
     return None if challenger is None else predictions_of_day(lake, challenger, problem, day=day, run_id=run_id)
 
 

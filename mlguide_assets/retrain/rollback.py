@@ -7,10 +7,10 @@ It decides nothing by numbers of its own. The record of decisions comes first; w
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions, rightful_challenger, rightful_champion
 from mlguide_assets.deploy.gate.override import let_registry_follow, rollback
-from mlguide_assets.deploy.gate.promotion import install_challenger, install_promoted
+from mlguide_assets.deploy.gate.promotion import install_challenger, install_promoted, usable_challenger
 from mlguide_assets.observe.performance.champion_watch import Watch
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -25,7 +25,8 @@ WATCHER = "watch"
 def finish_installation(home: Home, lake: Lake, problem: Problem) -> str | None:
     """Install a champion that is on record but not in production, as a killed run leaves it.
 
-    A challenger that the record has decided on since leaves its place, too.
+    A challenger that the record has decided on since leaves its place, too, and one whose bundle is damaged gets
+    another.
 
     Returns:
         The champion's version; None where there is none to install.
@@ -34,8 +35,8 @@ def finish_installation(home: Home, lake: Lake, problem: Problem) -> str | None:
     installed = rightful is not None and rightful["version"] != pointed_version(bundles)
     if installed:
         install_promoted(home, lake, problem)
-    scoring, waits = pointed_version(bundles, CHALLENGER), rightful_challenger(lake)
-    if scoring is not None and scoring != (waits["version"] if waits else None):
+    scoring, waits = usable_challenger(home, lake, problem), rightful_challenger(lake)
+    if scoring is not None and scoring.version != (waits["version"] if waits else None):
         install_challenger(home, lake, problem)
     return str(rightful["version"]) if rightful is not None and installed else None
 

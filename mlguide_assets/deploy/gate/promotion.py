@@ -11,7 +11,6 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import (
     CHALLENGER,
     Bundle,
-    Role,
     champion,
     export_bundle,
     load_bundle,
@@ -209,11 +208,11 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
         installed = pointed_version(bundles, CHALLENGER)
         if rightful and version:
             try:
-                if installed == version and _is_usable(bundles, CHALLENGER):
+                damaged = installed == version and not _is_usable(bundles)
+                if installed == version and not damaged:
                     refuse_unscorable(fetch_folder(bundles / version), version, lake, problem)
                 else:
-                    again = installed == version
-                    export(home, lake, registry, bundles, problem, version, rightful["trained_at"], again=again)
+                    export(home, lake, registry, bundles, problem, version, rightful["trained_at"], again=damaged)
                     installed = None
             except (LostVersionError, UnscorableError) as error:
                 _log.warning("Version %s cannot score in the champion's shadow: %s", version, error)
@@ -223,11 +222,19 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
         return pointed(bundles, CHALLENGER)
 
 
-def _is_usable(bundles: Path, role: Role) -> bool:
+def _is_usable(bundles: Path) -> bool:
     try:
-        return pointed(bundles, role) is not None
+        return pointed(bundles, CHALLENGER) is not None
     except InputError:
         return False
+
+
+def usable_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
+    """The challenger, if there is one; where its bundle is damaged or gone, with another one."""
+    try:
+        return pointed(home.bundles(problem.key), CHALLENGER)
+    except InputError:
+        return install_challenger(home, lake, problem)
 
 
 def install(

@@ -159,6 +159,9 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         publish_canary(home, problem, None)
         _note_end(lake, run_id)
         return Look()
+    from mlguide_assets.deploy.gate.promotion import usable_challenger
+
+    usable_challenger(home, lake, problem)
     version, progress = str(row["version"]), progress_of(lake, row["version"])
     if progress is not None:
         # What an earlier look put on record, and was interrupted before servers knew: they would go on as before.

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.promotion import Canary, Experimenting
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed, pointed_version
 from mlguide_assets.deploy.gate import promotion
@@ -24,7 +26,7 @@ from mlguide_assets.deploy.gate.history import (
 )
 from mlguide_assets.deploy.gate.holdout_record import TEST_PREDICTIONS, kept_predictions
 from mlguide_assets.deploy.gate.override import promote, rollback
-from mlguide_assets.deploy.gate.promotion import decide_again
+from mlguide_assets.deploy.gate.promotion import decide_again, usable_challenger
 from mlguide_assets.deploy.gate.recorded_criteria import record_criterion
 from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import Registry
@@ -149,16 +151,18 @@ def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_ano
     assert {path.name for path in house.bundles.glob("*[0-9]")} == {"1", "4"}
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_a_challenger_whose_bundle_is_damaged_or_gone_gets_another_one(house: House, cut: bool) -> None:
+@pytest.mark.parametrize("run", [promotion.install_challenger, finish_installation, usable_challenger])
+def test_a_challenger_whose_bundle_is_damaged_or_gone_gets_another_one_by_every_run(
+    house: House, run: Callable[[Home, Lake, Problem], object]
+) -> None:
     house.decide("b", "kept")
     house.install_challenger()
-    if cut:
-        (house.bundles / "2" / "encoding.json").unlink()
-    else:
-        shutil.rmtree(house.bundles / "2")
-    assert house.install_challenger() == "2"
-    assert pointed(house.bundles, CHALLENGER) is not None
+    for harmed in (house.bundles / "2", house.bundles / "2" / "encoding.json"):
+        shutil.rmtree(harmed) if harmed.is_dir() else harmed.unlink()
+        run(house.home, house.lake, PROBLEM)
+        found = pointed(house.bundles, CHALLENGER)
+        assert found is not None
+        assert found.version == "2"
 
 
 def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(house: House) -> None:

@@ -199,6 +199,19 @@ def test_a_version_whose_features_the_problem_lost_leaves_the_ramp(harmless: Wor
     assert (read_routes(world.house.bundles), canaries(world.lake), world.actions()[-1]) == ((), [], "give_up")
 
 
+def test_a_canary_whose_bundle_is_damaged_gets_another_one_and_goes_on(harmless: World) -> None:
+    harmless.live()
+    harmless.house.take_out("a column that no version needs")
+    damaged = harmless.house.bundles / "2" / "encoding.json"
+    whole = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(whole[:50])
+    found = harmless.live().progress
+    assert found is not None
+    assert found.action == "hold"
+    assert damaged.read_bytes() == whole
+
+
 def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(house: House) -> None:
     # So many outcomes that few days are enough.
     world, met, shares = World(house, harm=1.0, chance=0.08), [], []
