@@ -122,9 +122,7 @@ class _Processes:
                 if time.monotonic() >= due:
                     self._end_dead_runs(instance)
                     if problems != (problems := _files_of_problems(self._home)):
-                        console.print(
-                            "The home has other problems than this UI: start it again to work on all of them."
-                        )
+                        _report("The home has other problems than this UI: start it again to work on all of them.")
                     for log in self._logs.values():
                         bound(log)
                     due = time.monotonic() + _LOOK_AFTER_SECONDS
@@ -135,7 +133,7 @@ class _Processes:
         stopped = threading.Event()
         for each in self._served:
             threading.Thread(
-                target=code_server.keep_loaded, args=(each, stopped, console.print), name=each.log, daemon=True
+                target=code_server.keep_loaded, args=(each, stopped, _report), name=each.log, daemon=True
             ).start()
         try:
             yield
@@ -145,14 +143,14 @@ class _Processes:
     def _end_dead_runs(self, instance: "DagsterInstance") -> None:
         refused, self._refused = self._refused, ""
         try:
-            end_dead_runs(self._home, instance, console.print, idle=self._idle)
+            end_dead_runs(self._home, instance, _report, idle=self._idle)
         except Exception as error:  # A busy database or a full disk must not end the UI: the next look may succeed.
             self._refused = _in_words(error, self._home)
         # Of an outage its beginning and its end, not every look.
         if self._refused and self._refused != refused:
-            console.print(f"{_now()}  The UI waits until it can look at its runs, and then goes on: {self._refused}")
+            _report(f"{_now()}  The UI waits until it can look at its runs, and then goes on: {self._refused}")
         elif refused and not self._refused:
-            console.print(f"{_now()}  The UI goes on.")
+            _report(f"{_now()}  The UI goes on.")
 
     def _start_all(self) -> None:
         workspace = self._home.dagster / "workspace.yaml"
@@ -202,6 +200,12 @@ class _Processes:
             last = written.splitlines()[-_LAST_LINES:]
             console.print(f"The {name} ended by itself. The last lines of {log}:", *last, sep="\n")
         return max((abs(self._running[name].returncode) for name in ended), default=1) or 1
+
+
+def _report(text: str) -> None:
+    """Tell who reads the terminal, if anybody does: it may be a file on the disk that is full, or a pipe that ended."""
+    with contextlib.suppress(OSError):
+        console.print(text)
 
 
 def _in_words(error: Exception, home: Home) -> str:

@@ -1,6 +1,7 @@
 """`mlguide ui` serves the history of the home that `mlguide run` filled, and stops as one."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -182,6 +183,28 @@ def test_runs_whose_process_is_gone_are_put_on_record_and_others_go_on(tmp_path:
             # Of a run that works, the minute begins again.
             assert bool(idle) == (seconds is not None and not tags and not held), (tags, held, seconds)
             instance.delete_run(run.run_id)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_the_ui_has_no_room_to_say_it_says_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path)
+    enter_home(home)
+    ui = _Processes(home, (), (0, 0), "127.0.0.1")
+    full = os.open("/dev/full", os.O_WRONLY)
+    with instance_of(home) as instance, monkeypatch.context() as now:
+        (runs,) = home.dagster.rglob("runs.db")
+        whole = runs.read_bytes()
+        runs.write_bytes(b"no database" * 100)
+        now.setattr(sys, "stderr", io.TextIOWrapper(io.FileIO(full, "w"), write_through=True))
+        ui._end_dead_runs(instance)
+        now.undo()
+        runs.write_bytes(whole)
+        ui._end_dead_runs(instance)
+    waits, goes_on = capsys.readouterr().err.splitlines()
+    assert "The UI waits" in waits
+    assert goes_on.endswith("The UI goes on.")
 
 
 def test_of_an_outage_the_terminal_has_its_beginning_and_its_end(
