@@ -37,7 +37,8 @@ def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspa
         return dg.MaterializeResult(data_version=version_of("no experiment"), metadata={"experiments": "none runs"})
     return dg.MaterializeResult(
         data_version=data_version(assigned.snapshot, key),
-        metadata=table_metadata(lake, assigned.snapshot, problem, key) | {"experiments": ", ".join(assigned.running)},
+        metadata=table_metadata(lake, assigned.snapshot, problem, key)
+        | {"experiments": ", ".join(assigned.running) or "none runs"},
     )
 
 
@@ -50,12 +51,16 @@ def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspa
 )
 def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """When each unit first met its arm, by the plan or the API: rows are only ever added, the first one counts."""
-    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.defs.metadata import metadata_of_kept, version_of
     from mlguide_assets.experiment.day import expose_day
+    from mlguide_assets.experiment.tables import EXPOSURES
 
-    day = context.partition_key
-    found = expose_day(workspace.lake, workspace.problem, date.fromisoformat(day), report=context.log.warning)
-    return dg.MaterializeResult(data_version=version_of(day, str(found)), metadata={"first_exposures": found})
+    lake, problem, day = workspace.lake, workspace.problem, context.partition_key
+    found = expose_day(lake, problem, date.fromisoformat(day), report=context.log.warning)
+    return dg.MaterializeResult(
+        data_version=version_of(day, str(found)),
+        metadata={"first_exposures": found} | metadata_of_kept(lake, EXPOSURES, problem),
+    )
 
 
 @dg.asset(
@@ -76,14 +81,20 @@ def experiment_results(
     context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any
 ) -> Iterator[dg.MaterializeResult[None]]:
     """What the experiments found, a row per look: a verdict, the rule that fired, and all evidence."""
-    from mlguide_assets.defs.metadata import plots, version_of
+    from mlguide_assets.defs.metadata import metadata_of_kept, plots, version_of
     from mlguide_assets.experiment.day import look_day
+    from mlguide_assets.experiment.tables import RESULTS
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     found = look_day(home, lake, problem, tables=tables, run_id=context.run.run_id)
     yield dg.MaterializeResult(
         data_version=version_of(found.version),
-        metadata={"running": found.running, "verdicts": found.verdicts, **plots(home, problem, found.pictures)},
+        metadata={
+            "running": found.running,
+            "verdicts": found.verdicts,
+            **plots(home, problem, found.pictures),
+            **metadata_of_kept(lake, RESULTS, problem),
+        },
         check_results=[
             dg.AssetCheckResult(
                 passed=not found.faults,
@@ -107,8 +118,9 @@ def offline_and_online(
 ) -> dg.MaterializeResult[None]:
     """What the plans say of each policy, and of the challenger before it decides anything, beside what experiments
     found; rows are added."""
-    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.defs.metadata import metadata_of_kept, version_of
     from mlguide_assets.experiment.off_policy.comparing import compare_policies
+    from mlguide_assets.experiment.off_policy.record import OFFLINE_AND_ONLINE
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     found = compare_policies(lake, problem, tables=tables, run_id=context.run.run_id, home=home)
@@ -116,7 +128,8 @@ def offline_and_online(
         context.log.warning(found.late)
     return dg.MaterializeResult(
         data_version=version_of(found.version),
-        metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results},
+        metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results}
+        | metadata_of_kept(lake, OFFLINE_AND_ONLINE, problem),
     )
 
 
@@ -130,12 +143,16 @@ def offline_and_online(
 )
 def canary_steps(context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any) -> dg.MaterializeResult[None]:
     """Every look at a version that goes live step by step: what was counted, and whether it goes on, pauses or ends."""
-    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.defs.metadata import metadata_of_kept, version_of
     from mlguide_assets.experiment.canary.day import look_at_canary
+    from mlguide_assets.experiment.tables import CANARY_STEPS
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     look = look_at_canary(home, lake, problem, tables=tables, run_id=context.run.run_id)
     if look.late:
         context.log.warning(f"The canary: {look.late}")
     share = look.progress.share if look.progress else 0.0
-    return dg.MaterializeResult(data_version=version_of(look.said), metadata={"share": share, "said": look.said})
+    return dg.MaterializeResult(
+        data_version=version_of(look.said),
+        metadata={"share": share, "said": look.said, **metadata_of_kept(lake, CANARY_STEPS, problem)},
+    )

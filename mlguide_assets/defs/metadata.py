@@ -51,6 +51,11 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
     }
 
 
+def metadata_of_kept(lake: "Lake", table: str, problem: Problem) -> dict[str, Any]:
+    """`table_metadata` of a table to which rows are only added; nothing before the first."""
+    return table_metadata(lake, lake.snapshot(table), problem, None) if lake.exists(table) else {}
+
+
 def shown_type(type_: "DataType") -> str:
     """A type as the UI shows it: the fields of a struct would push the meanings of all columns out of sight.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assigned:
-    """The snapshot that holds the day's assignments, and the experiments that run."""
+    """The snapshot that holds the day's assignments, and the experiments that run, with the canary."""
 
     snapshot: Snapshot
     running: tuple[str, ...]
@@ -46,6 +46,7 @@ def assign_day(
         return None
     from mlguide_assets.experiment.arm_models import keep_models
     from mlguide_assets.experiment.canary.day import with_canary
+    from mlguide_assets.experiment.canary.record import running_canary
     from mlguide_assets.experiment.ledger import running, unreadable
     from mlguide_assets.experiment.publishing import publish_routes
     from mlguide_assets.experiment.starting import last_planned, start_named
@@ -67,7 +68,9 @@ def assign_day(
     if rows is None:
         rows = lake.read(ASSIGNMENTS, partitions=[day.isoformat()]).limit(0)
     snapshot = lake.write_partition(ASSIGNMENTS, day.isoformat(), rows)
-    return Assigned(snapshot, tuple(each.experiment.title for each in present))
+    canary = running_canary(lake) if lake.exists(CANARY_STEPS) else None
+    names = (*(each.experiment.title for each in present), *([canary.experiment] if canary else ()))
+    return Assigned(snapshot, names)
 
 
 def expose_day(lake: Lake, problem: Problem, day: date, *, report: Callable[[str], None]) -> int:

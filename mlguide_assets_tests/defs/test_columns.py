@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
 from mlguide_assets import definitions
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.values import slug
+from mlguide_assets.defs import experiment as defs_of_experiment
 from mlguide_assets.defs.columns import column_meanings
-from mlguide_assets.defs.workspace import PROBLEM
+from mlguide_assets.defs.workspace import PROBLEM, SCORING_DATES, LakeIOManager
 from mlguide_assets.deploy import predictions_table
 from mlguide_assets.deploy.gate import history, recorded_criteria
 from mlguide_assets.deploy.log import fault_landing, log_table
@@ -30,8 +32,10 @@ from mlguide_assets.train.evaluation import slices
 from mlguide_assets.train.tuning import search, trials
 from mlguide_assets_tests import other_tables
 from mlguide_assets_tests.defs.described import described
+from mlguide_assets_tests.defs.house import House
 from mlguide_assets_tests.email_case import counted_values
 from mlguide_assets_tests.other_tables import problem_of
+from mlguide_assets_tests.samples import arrow
 
 IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
 PAYMENTS = problem_of(other_tables.PAYMENTS, Path("nowhere"))
@@ -170,3 +174,32 @@ def test_sources_are_described_where_they_are_defined() -> None:
     for name, table in PROBLEM.tables.items():
         meanings = {column: each.description for column, each in table.columns.items()}
         assert column_meanings(name, PROBLEM) == meanings
+
+
+KEPT = {
+    "canary_steps": defs_of_experiment.canary_steps,
+    "experiment_results": defs_of_experiment.experiment_results,
+    "exposures": defs_of_experiment.exposures,
+    "offline_and_online": defs_of_experiment.offline_and_online,
+}
+
+
+@pytest.mark.parametrize("table", KEPT)
+def test_the_ui_shows_rows_and_columns_of_what_experiments_keep(
+    table: str, house: House, instance: dg.DagsterInstance
+) -> None:
+    read = ("user_profiles", "email_content", "user_emails")
+    for name in read:
+        house.lake.write(name, arrow(name, []))
+    house.lake.write(table, SCHEMAS[table].empty_table())
+    resources = {"workspace": house.workspace, "io_manager": LakeIOManager(workspace=house.workspace)}
+    day = "2026-01-01" if KEPT[table].partitions_def else None
+    instance.add_dynamic_partitions(SCORING_DATES.name, ["2026-01-01"])
+    sources = [dg.AssetSpec(name) for name in read]
+    assets, kept = [KEPT[table], *sources], KEPT[table].key
+    assert dg.materialize(assets, instance=instance, resources=resources, partition_key=day).success
+    event = instance.get_latest_materialization_event(kept)
+    assert event is not None
+    assert event.asset_materialization is not None
+    columns = event.asset_materialization.metadata["dagster/column_schema"].value
+    assert [each.name for each in columns.columns] == SCHEMAS[table].names

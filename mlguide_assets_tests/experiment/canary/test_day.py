@@ -284,6 +284,13 @@ def test_plan_and_routes_agree_on_who_sees_it(harmless: World) -> None:
     assert check_plan(figures).exact
 
 
+def test_the_assignments_of_a_day_name_the_canary(harmless: World) -> None:
+    harmless.live()
+    assigned = assign_day(harmless.home, harmless.lake, ASKED, harmless.day, report=pytest.fail)
+    assert assigned is not None
+    assert assigned.running == ("canary-2",)
+
+
 def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: World) -> None:
     harmless.house.decide("c", "canary")
     found = harmless.live()
