@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
@@ -47,7 +48,7 @@ def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[
     length = max((row["window_days"] for row in found), default=0)
     windows = [row for row in found if row["window_days"] == length]
     gaps = [row for row in windows if row["metric"] == metric]
-    facts = metadata_of_version(bundles, version) if version else {}
+    facts = _known_of(bundles, version)
     trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
     against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
     days = landed_rows(lake)
@@ -61,6 +62,14 @@ def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[
         DATA_OLD: old_data_alert(days, problem, today=today),
         ROWS_LOST: lost_rows_alert(lake, problem),
     }
+
+
+def _known_of(bundles: Path, version: str | None) -> dict[str, Any]:
+    """The facts of the champion; none where its bundle is damaged or gone, which keeps no other alert from people."""
+    try:
+        return metadata_of_version(bundles, version) if version else {}
+    except (OSError, ValueError):
+        return {}
 
 
 def cost_effects(

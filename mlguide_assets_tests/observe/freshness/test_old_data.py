@@ -1,5 +1,6 @@
 """Data that ended long ago, and data that are meant to have ended."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import CHAMPION, METADATA, pointer_path
 from mlguide_assets.observe.freshness.old_data import old_data
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.incidents import incidents
@@ -41,6 +43,20 @@ def test_the_alert_of_old_data_is_one_of_the_incidents(tmp_path: Path) -> None:
     lake.write("landed_days", pa.Table.from_pylist(LANDED))
     found = [incidents(Home(tmp_path), lake, by("wall"), today=END + timedelta(days=days)) for days in (1, 30)]
     assert [each["data-old"] is not None for each in found] == [False, True]
+
+
+def test_a_champion_whose_bundle_is_gone_keeps_no_alert_from_people(tmp_path: Path) -> None:
+    home, lake = Home(tmp_path), Lake(tmp_path)
+    lake.write("landed_days", pa.Table.from_pylist(LANDED))
+    bundles = home.bundles(PROBLEM.key)
+    bundles.mkdir(parents=True)
+    pointer_path(bundles, CHAMPION).write_text(json.dumps({"version": "1", "manifest": "0" * 64}), encoding="utf-8")
+    for damaged in (False, True):
+        if damaged:
+            (bundles / "1").mkdir()
+            (bundles / "1" / METADATA).write_text('{"version":', encoding="utf-8")
+        found = incidents(home, lake, by("wall"), today=END + timedelta(days=30))
+        assert found["data-old"] is not None
 
 
 def test_data_that_the_problem_says_have_ended_are_not() -> None:
