@@ -1,5 +1,6 @@
 """What one row of the tables of features, scores and decisions stands for, and how its columns are called."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +21,31 @@ TAKEN = frozenset(
     }
 )
 """What tables of features, scores and predictions call columns of their own: no key and no feature is called so."""
+
+OWN_TABLES = frozenset(
+    {
+        *("problem_definition", "contract_results", "quarantined_rows", "feature_declarations", "landed_days"),
+        *("training_recipe", "tuning_trials", "candidate_model", "test_predictions", "behaviour_results"),
+        *("slice_metrics", "group_metrics", "model_evaluation", "model_explanations", "backtest_windows"),
+        *("staleness_curve", "registered_model", "promotion_decisions", "model_card", "champion_model"),
+        *("challenger_model", "online_store", "batch_predictions", "served_predictions", "prediction_log"),
+        *("request_faults", "online_parity", "offline_and_online", "data_drift", "model_performance"),
+        *("estimated_performance", "performance_gap", "performance_verdicts", "serving_health"),
+        *("experiment_assignments", "experiment_results", "exposures", "canary_steps", "champion_watch"),
+        *("champion_rollback", "retraining_decisions", "gate_criteria"),
+    }
+)
+"""The assets of every problem: no table of a source is called so. Those that follow from its nouns come on top."""
+
+
+def may_be_own(table: str) -> bool:
+    """Whether a problem, whatever its nouns, may have an asset of this name.
+
+    >>> may_be_own("batch_predictions"), may_be_own("customer_features"), may_be_own("customers")
+    (True, True, False)
+    """
+    of_nouns = r"core_.+|.+_(features|feature_store|plan)|best_.+_per_.+"
+    return table.lower() in OWN_TABLES or re.fullmatch(of_nouns, table.lower()) is not None
 
 
 def id_column(noun: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from mlguide_assets.define.conditions import check_comparisons
 from mlguide_assets.define.contracts import Rule
-from mlguide_assets.define.decision import Decision, decision_of, final_after
+from mlguide_assets.define.decision import OWN_TABLES, Decision, decision_of, final_after
 from mlguide_assets.define.directions import movable_features, why_without_direction
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Features
@@ -74,6 +74,19 @@ class Problem(Strict):
         check_references(Schema(tables=self.tables), self.predict, self.features)
         check_rules(self.contracts, self.schema, self.predict)
         check_comparisons(self.schema, self.predict, self.features, self.contracts)
+        return self
+
+    @model_validator(mode="after")
+    def _tables_are_called_as_no_asset_is(self) -> "Problem":
+        decision = self.decision
+        made = (self.core_table, self.features_table, decision.plan_table, decision.best_table or "")
+        own = {*OWN_TABLES, *(name.lower() for name in (*made, *decision.store_tables.values()))}
+        for name, table in self.tables.items():
+            if name.lower() in own:
+                raise ValueError(
+                    f"tables: {name!r} is the name of a table that is made from yours; call it source_{name} and add "
+                    f"from: {table.from_ or name}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from mlguide_assets.define.dates import parse_format
-from mlguide_assets.define.values import NAME_PATTERN, Duration, TimeZone, ascii_name
+from mlguide_assets.define.values import NAME_PATTERN, Duration, TimeZone, asset_name
 
 
 class Strict(BaseModel):
@@ -217,11 +217,6 @@ Table = Annotated[
 ]
 
 
-def _suggested(name: str) -> str:
-    plain = ascii_name(name)
-    return plain if plain[:1].isalpha() else f"table_{plain}".rstrip("_")
-
-
 class Schema(Strict):
     """All tables of a problem, in the order in which they are checked: entities before the events that name them."""
 
@@ -233,7 +228,7 @@ class Schema(Strict):
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
                 raise ValueError(
                     f"tables: {name!r} is the name of an asset, too, so it needs letters from a to z, digits and "
-                    f"underscores, and a letter first; call it {_suggested(name)} and add from: {table.from_ or name}"
+                    f"underscores, and a letter first; call it {asset_name(name)} and add from: {table.from_ or name}"
                 )
         return self
 

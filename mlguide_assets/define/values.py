@@ -131,6 +131,16 @@ def ascii_name(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", named).strip("_")
 
 
+def asset_name(value: str) -> str:
+    """The same with a letter first, as an asset's name begins.
+
+    >>> asset_name("Aufträge"), asset_name("2019-Oct")
+    ('Auftrage', 'table_2019_Oct')
+    """
+    plain = ascii_name(value)
+    return plain if plain[:1].isalpha() else f"table_{plain}".rstrip("_")
+
+
 _CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 

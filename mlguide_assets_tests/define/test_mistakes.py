@@ -60,6 +60,17 @@ def test_a_condition_may_be_on_a_column_of_an_entity() -> None:
     assert problem.features.declared["sends_7d"].where["user.age"].at_least == 18
 
 
+@pytest.mark.parametrize(
+    "name", ["Batch_Predictions", "core_users", "send_features", "send_plan", "user_feature_store"]
+)
+def test_a_table_is_not_called_as_one_that_is_made_from_it(name: str) -> None:
+    """Dagster would find an asset that depends on itself, or two of one name."""
+    assert complaint(VALID.replace("user_emails:", f"{name}:")) == (
+        f"shop.yaml, line 18, tables: {name!r} is the name of a table that is made from yours; call it source_{name} "
+        f"and add from: {name}."
+    )
+
+
 def test_of_a_choice_nothing_is_known_when_the_event_happens() -> None:
     emails = "  emails: {entity: email, key: id, columns: {theme: category}}\n  user_emails:"
     offered = VALID.replace("  user_emails:", emails, 1).replace("{user: user_id}", "{user: user_id, email: email_id}")

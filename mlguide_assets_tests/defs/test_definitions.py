@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mlguide_assets.console.graph import mermaid
+from mlguide_assets.define.decision import OWN_TABLES, may_be_own
 from mlguide_assets.definitions import defs
 from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
@@ -47,6 +48,14 @@ def definitions() -> Iterator[dg.Definitions]:
 
 def test_definitions_are_loadable(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
+
+
+def test_no_table_of_a_source_may_be_called_as_an_asset_is(definitions: dg.Definitions) -> None:
+    named = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    made = named - set(PROBLEM.tables)
+    of_nouns = {"core_users", "send_features", "send_plan", "user_feature_store", "best_email_per_user"}
+    assert made - OWN_TABLES == of_nouns
+    assert all(map(may_be_own, made))
 
 
 def test_every_promised_asset_exists_and_says_what_it_is(definitions: dg.Definitions) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import ibis
 
-from mlguide_assets.define.values import ascii_name
+from mlguide_assets.define.decision import may_be_own
+from mlguide_assets.define.values import asset_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, file_name, profile_table
 from mlguide_assets.prepare.profiling.copies import copies
 from mlguide_assets.prepare.profiling.event_times import (
@@ -85,7 +86,7 @@ class Source:
         """Table → its name in the file, with its schema where another has the same."""
         chosen: dict[str, str] = {}
         for name in self.profiles:
-            own, full = ascii_name(file_name(name.rpartition(".")[2])), ascii_name(file_name(name))
+            own, full = (_table_name(file_name(each)) for each in (name.rpartition(".")[2], name))
             taken = {each.lower() for each in chosen.values()}
             chosen[name] = _free(full if own.lower() in taken else own, taken, "_2")
         return chosen
@@ -178,6 +179,12 @@ class Source:
             and is_id_name(column.name)
             and noun_of_id(column.name) == self._noun_of_table(table)
         )
+
+
+def _table_name(name: str) -> str:
+    """What the file calls a table of this name: as no asset of its problem is called."""
+    given = asset_name(name)
+    return f"source_{given}" if may_be_own(given) else given
 
 
 def _free(noun: str, taken: set[str], ending: str) -> str:

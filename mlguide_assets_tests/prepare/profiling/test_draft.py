@@ -55,6 +55,17 @@ def test_rows_that_another_table_has_too_are_used_once(again: str, reason: str, 
     assert re.findall(r"# not used: v_orders \((.*rows.* of orders)\)", text) == [reason] * bool(reason)
 
 
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [("2019-Oct", "table_2019_oct"), ("batch_predictions", "source_batch_predictions"), ("core_x", "source_core_x")],
+)
+def test_a_table_is_called_as_an_asset_may_be_and_as_none_is(name: str, called: str, duck: Any, tmp_path: Path) -> None:
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, **{name: ORDERS})
+    text = draft_text(source, duck, tmp_path)
+    assert yaml.safe_load(text)["tables"][called]["from"] == name
+    assert checked_draft(text, duck, tmp_path).decisions is not None
+
+
 def test_of_columns_that_the_file_would_call_the_same_one_is_read(duck: Any, tmp_path: Path) -> None:
     also = '7 * i % 90 AS "Net (€)", i % 90 AS "Net ($)", i % 80 AS "Tax ", i % 70 AS tax'
     orders = ORDERS.replace("SELECT", f"SELECT {also},")
