@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
+from pydantic import TypeAdapter
 
+from mlguide_assets.define.training import Evaluation
+from mlguide_assets.define.values import Duration
 from mlguide_assets.english import counted
+from mlguide_assets.prepare.decisions.enough import LEAST_OF_EACH_OUTCOME
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, ids_of, number_of, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
 from mlguide_assets.prepare.profiling.roles import Source
 
 FEWEST = 20
 """A rarer outcome is none that can be learned."""
+TEST_SHARE = Evaluation().test_share
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,37 @@ def _timed(source: Source, table: DraftTable) -> ibis.Table:
     parents = source.rows(reference.target)
     times = parents.select(parent_of_it=ids_of(parents, reference.key), happened=time_of(parents, at))
     return rows.join(times, ids_of(rows, reference.column) == times.parent_of_it)
+
+
+def lasting(source: Source, table: DraftTable, outcome: str, of: ibis.Value | None, window: str) -> set[str]:
+    """The outcomes of an event that older rows have, and the newest, on which a model is tested; others have them not.
+
+    A status that only rows of the last months have, or the year, is none that can be learned: what is the same in all
+    rows of either side says nothing. The sides are those of a run (`evaluation.test_share`).
+
+    Args:
+        outcome: the column that holds it.
+        of: another outcome than what the column holds, such as whether it is beyond a limit.
+        window: after so long an outcome is final.
+    """
+    rows = instants(source, table)
+    _, last = first_and_last(rows)
+    if last is None:
+        return set()
+    takes: timedelta = TypeAdapter(Duration).validate_python(window)
+    known = rows.select("happened", outcome=(rows[outcome] if of is None else of).cast("string"))
+    known = known.filter(known.outcome.notnull() & (known.happened <= last - takes))
+    start = known.aggregate(start=known.happened.quantile(1 - TEST_SHARE)).to_pyarrow()["start"][0].as_py()
+    if start is None:
+        return set()
+    newest, older = known.happened >= start, known.happened < start - takes
+    counted = known.group_by("outcome").aggregate(newest=newest.sum(), older=older.sum()).to_pyarrow().to_pylist()
+    total = {side: sum(row[side] for row in counted) for side in ("newest", "older")}
+    return {
+        row["outcome"]
+        for row in counted
+        if all(min(row[side], all_ - row[side]) >= LEAST_OF_EACH_OUTCOME for side, all_ in total.items())
+    }
 
 
 def first_and_last(rows: ibis.Table) -> tuple[datetime | None, datetime | None]:

@@ -131,7 +131,7 @@ def _best(shares: list[Share], numbers: list[int], bounds: tuple[float, float]) 
 
 def _some_value(source: Source, noun: str, table: DraftTable, tables: list[DraftTable]) -> Iterator[Candidate]:
     """Events one value of which is an outcome: whether a patient's next year has a heart failure among diagnoses."""
-    for state in states(table):
+    for state in states(source, table):
         asked = _busiest(noun, table, tables)
         shares, last, span = _shares(source, noun, table, asked, state) if state.likeness else ([], None, 0)
         if last is None or not shares:

@@ -13,6 +13,7 @@ from mlguide_assets.prepare.profiling.candidates import (
     Candidate,
     first_and_last,
     instants,
+    lasting,
     outcome_evidence,
 )
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name
@@ -60,6 +61,8 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         number = dict(column.values)[positive]
         label = {"column": file_name(column.name), "positive": positive, "negative": negative}
         window, why = window_of(source, table, column)
+        if positive not in lasting(source, table, column.name, None, window):
+            continue
         if positive.lower() not in FLAGS[True] and not names_outcome(positive):
             why = f"? {positive} rather than {negative}, as it is rarer; {why.removeprefix('? ')}"
         evidence = outcome_evidence(column, repr(positive), number)
@@ -135,6 +138,7 @@ def _no_column(table: DraftTable) -> str:
     always = [f"{each.name} has no value but {each.values[0][0]!r}" for each in columns if each.distinct == 1]
     seldom = [
         f"{each.name} is {each.values[1][0]!r} in {each.values[1][1]} of {counted(each.filled, 'row')}"
+        f"{', nearly all of them old, or new' if each.values[1][1] >= FEWEST else ''}"
         for each in columns
         if each.two_values
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import ibis
 
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, instants, lasting, outcome_evidence
 from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, file_name, number_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.event_times import parts_of_dates
@@ -57,6 +57,9 @@ def _candidate(
         return
     key, side = ("at_most", "at most") if small else ("at_least", "at least")
     window, why = window_of(source, table, column)
+    values = number_of(instants(source, table), column)
+    if not lasting(source, table, column.name, values <= limit if small else values >= limit, window):
+        return
     label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
     evidence = outcome_evidence(column, f"{side} {limit:g}", number)
     doubt = f"? the limit from which on it costs you; {why.removeprefix('? ')}"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, outcome_evidence
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, lasting, outcome_evidence
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
@@ -24,26 +24,37 @@ class State:
     Attributes:
         rows: which have it.
         likeness: how much the value and the name of its column are like an outcome; 0 where nothing is.
+        window, why: after so long it is final, and what speaks for that.
     """
 
     column: ColumnProfile
     value: str
     rows: int
     likeness: int
+    window: str
+    why: str
 
 
-def states(table: DraftTable) -> Iterator[State]:
-    """One value per column of several: the most frequent that is called as outcomes are, else the second of all."""
+def states(source: Source, table: DraftTable) -> Iterator[State]:
+    """One value per column of several: the most frequent that is called as outcomes are, else the second of all.
+
+    What only the oldest rows have, or the newest, as those of orders that are still open, is none.
+    """
     for column in table.read:
         few = 2 < column.distinct <= MOST_STATES and column.kind == "category"
         rarer = [(value, rows) for value, rows in column.values[1:] if rows >= FEWEST]
         if not few or not rarer or column.name in table.of.values():
             continue
+        window, why = window_of(source, table, column)
+        among = lasting(source, table, column.name, None, window)
+        rarer = [(value, rows) for value, rows in rarer if value in among]
+        if not rarer:
+            continue
         outcomes = [each for each in rarer if names_outcome(each[0])]
         named = names_outcome(column.name) or bool(STATES & set(words(column.name)))
         # What a test found comes before any property with two values, and after whether somebody comes again.
         likeness = 48 + 7 * bool(outcomes) if named else 15 * bool(outcomes)
-        yield State(column, *(outcomes or rarer)[0], likeness)
+        yield State(column, *(outcomes or rarer)[0], likeness, window, why)
 
 
 def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
@@ -51,9 +62,8 @@ def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
 
     What is not like an outcome comes after everything else: better a draft to correct than none.
     """
-    for state in states(table):
-        column, value = state.column, state.value
-        window, why = window_of(source, table, column)
+    for state in states(source, table):
+        column, value, window, why = state.column, state.value, state.window, state.why
         others = [other for other, _ in column.values if other != value]
         label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
         evidence = outcome_evidence(column, repr(value), state.rows)

@@ -1,5 +1,6 @@
 """What could be predicted of tables of many shapes, and what is said where nothing can."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -340,11 +341,12 @@ def test_of_a_table_without_times_it_is_said_that_it_has_none(id: str, also: str
 def test_an_outcome_after_which_nothing_follows_ends_the_unit(
     after: str, ended: bool, duck: Any, tmp_path: Path
 ) -> None:
-    # Every second customer has the outcome at the fifth offer; what follows it is left out, or is there of some.
+    # Every second customer has the outcome at one offer; what follows it is left out, or is there of some.
+    last = "3 + i % 100 % 8"
     offers = (
-        "SELECT i % 100 AS customer_id, i // 100 % 4 AS coupon_id, i % 2 = 0 AND i // 100 = 5 AS unsubscribed, "
+        f"SELECT i % 100 AS customer_id, i // 100 % 4 AS coupon_id, i % 2 = 0 AND i // 100 = {last} AS unsubscribed, "
         "TIMESTAMP '2024-01-01' + INTERVAL (i // 100 * 20) DAY AS offered_at FROM range(1200) t(i) "
-        f"WHERE i % 2 = 1 OR i // 100 <= 5{after}"
+        f"WHERE i % 2 = 1 OR i // 100 <= {last}{after}"
     )
     customers = "SELECT i AS customer_id, 'c' || i % 5 AS segment FROM range(100) t(i)"
     text = draft_text(write_tables(tmp_path / "shop", customers=customers, offers=offers), duck, tmp_path)
@@ -378,6 +380,26 @@ def test_one_of_several_values_can_be_the_outcome(duck: Any, tmp_path: Path) -> 
     found = checked_draft(text, duck, tmp_path).decisions
     assert found is not None
     assert found.positives > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("CASE WHEN d > 250 THEN 'current' WHEN i % 7 = 0 THEN 'written off' ELSE 'paid' END", "written off"),
+        ("d > 200", None),
+        ("CASE WHEN i % 5 = 0 THEN 'lost' ELSE 'won' END", "lost"),
+    ],
+)
+def test_what_only_the_newest_rows_have_is_no_outcome(
+    status: str, outcome: str | None, duck: Any, tmp_path: Path
+) -> None:
+    """A model is tested on the newest rows: the check of the draft would refuse what it predicts."""
+    days = "SELECT i, i * 37 % 300 AS d FROM range(600) t(i)"
+    loans = f"SELECT i AS loan_id, i * 11 % 40 AS customer_id, {DAYS} AS issued_at, {status} AS status FROM ({days})"
+    text = draft_text(write_tables(tmp_path / "bank", customers=CUSTOMERS, loans=loans), duck, tmp_path)
+    offered = re.findall(r"label: \{column: status, positive: '?([\w ]+)", text)
+    assert offered == ([outcome] if outcome else [])
+    assert checked_draft(text, duck, tmp_path).refused is None
 
 
 def test_what_a_test_found_comes_before_how_it_was_made(duck: Any, tmp_path: Path) -> None:
