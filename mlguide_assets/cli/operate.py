@@ -245,8 +245,8 @@ def serve(
 ) -> None:
     """Answer predictions over HTTP, with a playground on the same address.
 
-    A home with several problems serves each of them below /problems/NAME/, and the one of its last run also without
-    that; with --problem one of them alone.
+    Each problem of the home is served below /problems/NAME/, and the one of its last run also without that; with
+    --problem it is served alone.
 
     The form of a request follows from the problem: ids of entities, with candidates where a decision chooses, or the
     columns of an event, such as a payment. /openapi.json on the same address describes it, with examples that are

@@ -56,7 +56,7 @@ def create_app() -> App:
     name = None if os.environ.get(PROBLEM_VARIABLE) else name_in_home(current_problem(home), home)
     problems = served_problems(home)
     served = {each: app_from_environment(home, problem, each, list(problems)) for each, problem in problems.items()}
-    return served.popitem()[1] if name is None else Several(served, name)
+    return Several(served, name or next(iter(served)))
 
 
 def app_from_environment(home: Home, problem: Problem, name: str, served: Sequence[str]) -> Guard:

@@ -1,4 +1,4 @@
-"""Several problems on one address: each below `/problems/<name>/`, and the home's last one also without.
+"""The problems on one address: each below `/problems/<name>/`, and the home's last one, or the only one, also without.
 
 Each has an application, models, store, log and limits of its own. What has to be one is one: process, address, key and
 metrics, whose label `problem` tells them apart.

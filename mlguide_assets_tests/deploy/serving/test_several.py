@@ -97,6 +97,21 @@ def test_each_playground_links_the_others(both: Client) -> None:
         seen.close()
 
 
+def test_a_problem_alone_is_below_its_name_too(payments: OtherHouse, tmp_path: Path) -> None:
+    """An address that was written down stays right when the home gets another problem, or has no other any more."""
+    home = Home(tmp_path / "home")
+    shutil.copytree(payments.home.root, home.root)
+    home.problems.mkdir(exist_ok=True)
+    (home.problems / f"{payments.problem.key}.yaml").write_text(dump_problem(payments.problem), encoding="utf-8")
+    for arguments in ((), ("--problem", payments.problem.name)):
+        with Server(home, *arguments) as server:
+            client = server.client()
+            below, at_root = (client.get(f"{root}/problem").json() for root in ("/problems/cards", ""))
+            client.close()
+        assert below == at_root
+        assert below["served"] == [below["served_as"]] == ["cards"]
+
+
 def test_a_home_may_serve_one_of_them(payments: OtherHouse, orders: OtherHouse, tmp_path: Path) -> None:
     from mlguide_assets.define.loading import PROBLEM_VARIABLE
     from mlguide_assets.deploy.serving.server import served_problems
