@@ -19,6 +19,13 @@ from mlguide_assets.errors import InputError
 
 Document = TypeVar("Document", bound=BaseModel)
 
+_IN_PLAIN_WORDS = {
+    "expected <block end>, but found '<block mapping start>'": "the line is indented otherwise than the keys above it",
+    "mapping values are not allowed here": "the line is indented further than the key above it, or a text with ': ' in "
+    "it is not in quotes",
+}
+"""What the parser says of the mistakes that are easily made, as where of a '# ' only the '#' is removed."""
+
 
 def parse_document(content: bytes, path: Path, model: type[Document]) -> Document:
     """Validate the content of a file against a model.
@@ -35,6 +42,7 @@ def parse_document(content: bytes, path: Path, model: type[Document]) -> Documen
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "the bytes are not text"
+        reason = _IN_PLAIN_WORDS.get(reason, reason)
         raise InputError(f"{path}{line}: this is not YAML ({reason}); fix the syntax there.") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}, line 1: expected keys and values, such as 'name: my_{model.__name__.lower()}'.")

@@ -502,6 +502,18 @@ MISTAKES = {
     ),
     "key stated twice": ("name: shop", "name: shop\nname: shop2", "line 1", "'name' is stated twice"),
     "broken YAML": ("{missed: 12, false_alarm: 0.5}", "{missed: 12", "line 16", "this is not YAML"),
+    "a comment sign removed without its blank": (
+        "costs:",
+        " serving: {clock: data}\ncosts:",
+        "line 15",
+        "this is not YAML (the line is indented otherwise than the keys above it); fix the syntax there.",
+    ),
+    "a text with a colon and no quotes": (
+        "name: shop",
+        "name: shop: first",
+        "line 1",
+        "indented further than the key above it, or a text with ': ' in it is not in quotes); fix the syntax there.",
+    ),
     "tabs for spaces": ("  kind:", "\tkind:", "line 13", "this is not YAML"),
 }
 
