@@ -188,7 +188,7 @@ def _check_declaration(
     for column in declared.where:
         _refuse_label(f"{place}.where", column, event, predict)
     if declared.split is not None:
-        _check_split(schema, place, declared.split, event)
+        _check_split(schema, place, declared.split, event, predict)
 
 
 def _check_by(schema: Schema, nouns: tuple[str, ...], place: str, by: str, predict: Predict) -> None:
@@ -219,15 +219,13 @@ def _check_age(schema: Schema, nouns: tuple[str, ...], place: str, operand: str)
         _one_of(f"{place}.age", f"a time of {noun}", column, table.of_kind("time"))
 
 
-def _check_split(schema: Schema, place: str, split: str, event: EventTable) -> None:
-    noun, _, column = split.rpartition(".")
-    if noun in ("", event.event):
-        columns: Iterable[str] = event.of_kind("category", "flag")
-    else:
-        _one_of(f"{place}.split", f"an entity of {event.event}", noun, event.of)
-        table = schema.entity(noun)
-        columns = table.of_kind("category", "flag") if isinstance(table, EntityTable) else ()
-    _one_of(f"{place}.split", f"a category of {noun or event.event}", column, columns)
+def _check_split(schema: Schema, place: str, split: str, event: EventTable, predict: Predict) -> None:
+    """A split is by a category or flag of the event, or by `entity.column` of an entity that it names."""
+    _refuse_label(f"{place}.split", split, event, predict)
+    tables = {noun: table for noun in event.of if (table := schema.entity(noun)) is not None}
+    named = (f"{noun}.{column}" for noun, table in tables.items() for column in table.of_kind("category", "flag"))
+    known = [*event.of_kind("category", "flag"), *named]
+    _one_of(f"{place}.split", f"a category of {event.event} or of an entity that it names", split, known)
 
 
 def _event_of(schema: Schema, place: str, operand: str) -> EventTable:

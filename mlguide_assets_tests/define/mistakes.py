@@ -466,6 +466,30 @@ MISTAKES = {
         "is the label, which is known only 7 days later",
     ),
     "mean of a text": ("count: send", "mean: send.user_id", "features.declared.sends_7d.mean", "is no number"),
+    "split by the label": (
+        "sends_7d: {count: send, by: user, within: 7d}",
+        "sends_*: {count: send, by: user, split: unsubscribed}",
+        "line 30, features.declared.sends_*.split",
+        "'unsubscribed' is the label, which is known only 7 days later",
+    ),
+    "split by the label, whose values are said": (
+        "sends_7d: {count: send, by: user, within: 7d}",
+        "sends_*: {share: send, by: user, split: unsubscribed, values: ['yes']}",
+        "line 30, features.declared.sends_*.split",
+        "'unsubscribed' is the label, which is known only 7 days later",
+    ),
+    "split by a column with the event before it": (
+        "sends_7d: {count: send, by: user, within: 7d}",
+        "sends_*: {count: send, by: user, split: send.channel}",
+        "line 30, features.declared.sends_*.split",
+        "'send.channel' is not a category of send or of an entity that it names",
+    ),
+    "split by a column that the entity has not": (
+        "sends_7d: {count: send, by: user, within: 7d}",
+        "sends_*: {count: send, by: user, split: user.gendr}",
+        "line 30, features.declared.sends_*.split",
+        "did you mean 'user.gender'?",
+    ),
     "split without a star": ("within: 7d}", "within: 7d, split: unsubscribed}", "features", "belong together"),
     "direction of the calendar": (
         "    sends_7d: {count: send, by: user, within: 7d}\n",
