@@ -14,12 +14,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 MASK = "***"
 
-_NAME = r"[\w.%-]*(?:pass|pwd|token|secret|key|signature|credential|auth)[\w.%-]*|sig"
-"""Parameters of an address whose value is a secret: of databases, S3, Azure and Google storage, and the like."""
+_NAME = r"(?:(?!{0})[\w.%-])*+{0}[\w.%-]*+|sig".format("(?:pass|pwd|token|secret|key|signature|credential|auth)")
+"""Parameters of an address whose value is a secret: of databases, S3, Azure and Google storage, and the like.
+
+Texts may come from anybody and be long: no pattern here looks at a character more than a few times.
+"""
 
 _WORD = (
-    r"[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|signature|credential)[\w.-]*"
-    r"|\w*(?:api|access|account|private)[_-]?key|sig"
+    r"(?:(?!{0})[\w.-])*+{0}[\w.-]*+".format("(?:password|passwd|passphrase|pwd|secret|token|signature|credential)")
+    + r"|[\w.-]++(?:(?<=\bsig)"
+    + "".join(rf"|(?<={name}key)|(?<={name}[_-]key)" for name in ("api", "access", "account", "private"))
+    + ")"
 )
 """Names in any text whose value is one: narrower, since words such as 'passed' and 'author' stand there, too."""
 
@@ -31,10 +36,10 @@ _AUTHORITY = re.compile(r"[A-Za-z][\w+.-]*://(?P<value>[^/?#]*)@")
 _ENDS = re.compile(r"[/?#@:\[\]]")
 """Characters at which libraries take a password for ended, and what follows for a host or a port."""
 
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>[^\s'\"<>]*)")
+_ADDRESS = re.compile(r"(?<![\w+.-])(?P<scheme>[\w+.-]++)://(?P<rest>[^\s'\"<>]*)")
 _PARAMETER = re.compile(rf"(?i)(?P<before>[?&;#](?:{_NAME})=)(?P<value>[^&#;\s'\"]*)")
 _PAIR = re.compile(
-    rf"(?i)(?P<before>(?:\b(?:{_WORD})\s*=|['\"](?:{_WORD})['\"]\s*:)\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)"
+    rf"(?i)(?P<before>(?:(?<![\w.-])(?:{_WORD})\s*=|['\"](?:{_WORD})['\"]\s*:)\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)"
 )
 _HEADER = re.compile(
     r"(?i)(?P<before>\bauthorization['\"]?\s*[:=]\s*['\"]?)(?P<value>(?:(?:basic|bearer)\s+)?[^\s'\",]+)"
@@ -160,7 +165,7 @@ def _credentials(scheme: str, rest: str) -> tuple[str | None, str | None, str]:
     if at and colon:
         return user, password, place
     # On the web, what stands alone before the host is mostly a token; elsewhere it is a user.
-    if at and scheme.lower().startswith("http") and not set("/?").intersection(before):
+    if at and "http" in scheme.lower() and not set("/?").intersection(before):
         return None, before, place
     return None, None, rest
 

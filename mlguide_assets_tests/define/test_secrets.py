@@ -1,6 +1,7 @@
 """No text shows a password, a token or a signature, however an address or a library writes it."""
 
 import traceback
+from time import process_time
 
 import pytest
 
@@ -125,3 +126,12 @@ def test_no_error_and_none_that_it_came_from_carries_a_secret() -> None:
 def test_addresses_of_our_own_variables_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLGUIDE_PROBLEM", "name: x\nsource:\n  uri: postgresql://u:secret@host/db\n")
     assert "secret" not in masked("login with secret", *addresses_in_environment())
+
+
+@pytest.mark.parametrize("piece", ["a", "a-", "a.", "token", "passwordx", "api_key", "authorization", "a+", "x=", "?a"])
+def test_a_long_text_is_masked_in_time(piece: str) -> None:
+    """Data are printed, too: 40 kB of dots or dashes between letters took minutes."""
+    text = piece * (40_000 // len(piece))
+    started = process_time()
+    assert masked(f"?{text}! password=secret").endswith("! password=***")
+    assert process_time() - started < 2
