@@ -231,8 +231,14 @@ def is_label(problem: Declared, event: EventTable, column: str) -> bool:
 
 
 def _name(*parts: str) -> str:
-    """The parts in the letters that names of features may have; too long a name loses letters in its middle."""
-    plain = [re.sub(r"[^\w*]+", "_", _without_accents(part).lower()).strip("_") for part in parts]
+    """The parts in the letters that names of features may have; too long a name loses letters in its middle.
+
+    Args:
+        parts: the last one may begin with a star, in whose place comes a value; in a column's name it is no letter.
+    """
+    plain = [re.sub(r"[^\w]+", "_", _without_accents(part).lower()).strip("_") for part in parts]
+    if parts[-1].startswith("*_"):
+        plain[-1] = f"*_{plain[-1]}"
     start = "_".join(plain[:-1])
     return f"{start[: LONGEST_NAME - len(plain[-1])]}_{plain[-1]}"
 

@@ -291,7 +291,13 @@ def test_whole_numbers_that_number_their_rows_are_found_also_beyond_64_bits() ->
 
 
 def test_columns_of_any_letters_have_features_of_their_own() -> None:
-    columns = {"Größe": "number", "Grōße": "number", "цена": "number", **dict.fromkeys(("x" * 90, "y" * 90), "number")}
+    columns = {
+        "Größe": "number",
+        "Grōße": "number",
+        "цена": "number",
+        "price * pieces": "number",
+        **dict.fromkeys(("x" * 90, "y" * 90), "number"),
+    }
     shop = {"event": "sale", "at": "at", "of": {"member": "who"}, "columns": columns}
     schema = Schema.model_validate({"tables": {"sales": shop}})
     label = {"count": "sale", "within": "7d", "at_least": 1}
