@@ -75,6 +75,16 @@ class Encoding:
         """The categories of which only the most frequent values are kept."""
         return [feature.name for feature in self.features if feature.others]
 
+    @cached_property
+    def xgboost_names(self) -> list[str]:
+        """Names that XGBoost takes: their own, but numbers where one of them has a character that it refuses.
+
+        A column may be called `price [EUR]` or `age < 18`.
+        """
+        if not any(set("[]<") & set(name) for name in self.names):
+            return self.names
+        return [f"f{position}" for position in range(len(self.features))]
+
     @property
     def xgboost_types(self) -> list[str]:
         return ["c" if feature.categories is not None else "q" for feature in self.features]

@@ -92,7 +92,8 @@ class Boosted:
         """Share of each feature in the total gain; features that no tree uses are left out."""
         gains: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
         total = sum(gains.values()) or 1.0
-        return {name: float(gain / total) for name, gain in gains.items()}
+        own = dict(zip(self.encoding.xgboost_names, self.encoding.names, strict=True))
+        return {own[name]: float(gain / total) for name, gain in gains.items()}
 
 
 def fit_xgboost(
@@ -247,7 +248,7 @@ def dmatrix(matrix: Matrix, encoding: Encoding, labels: Labels | None = None) ->
     return xgb.DMatrix(
         matrix,
         label=labels,
-        feature_names=encoding.names,
+        feature_names=encoding.xgboost_names,
         feature_types=encoding.xgboost_types,
         enable_categorical=True,
         nthread=1,

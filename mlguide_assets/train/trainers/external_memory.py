@@ -129,7 +129,7 @@ class _Pages(xgb.DataIter):  # type: ignore[misc]
             data=batch.matrix,
             label=batch.labels,
             weight=batch.weights,
-            feature_names=self._encoding.names,
+            feature_names=self._encoding.xgboost_names,
             feature_types=self._encoding.xgboost_types,
         )
         return True

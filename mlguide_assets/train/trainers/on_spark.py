@@ -138,7 +138,7 @@ class OnSpark:
             num_workers=self.tasks,
             n_estimators=how.rounds,
             random_state=how.seed,
-            feature_names=encoding.names,
+            feature_names=encoding.xgboost_names,
             feature_types=encoding.xgboost_types,
             verbose=False,
             # Where Spark runs a stage again, there is then another one to meet at.

@@ -3,12 +3,14 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from mlguide_assets.train.models import models as models_module
+from mlguide_assets.train.models.encoding import Encoding
 from mlguide_assets.train.models.models import (
     MAX_ROUNDS,
     PATIENCE,
@@ -77,6 +79,16 @@ def test_without_both_outcomes_in_the_inner_windows_a_fixed_number_of_rounds_is_
 
 def test_a_history_shorter_than_the_gap_still_gives_a_model() -> None:
     assert fit_xgboost(MATRIX, LABELS, TIMES, ENCODING, gap=timedelta(days=900), seed=0).rounds == PATIENCE
+
+
+def test_columns_may_have_any_name() -> None:
+    """XGBoost refuses three characters."""
+    plain = refit_xgboost(MATRIX, LABELS, ENCODING, rounds=5, seed=0)
+    renamed = {name: f"{name} [EUR] <" for name in ENCODING.names}
+    odd = Encoding(tuple(replace(feature, name=renamed[feature.name]) for feature in ENCODING.features))
+    model = refit_xgboost(MATRIX, LABELS, odd, rounds=5, seed=0)
+    assert model.importance() == {renamed[name]: share for name, share in plain.importance().items()}
+    np.testing.assert_array_equal(model.contributions(MATRIX), plain.contributions(MATRIX))
 
 
 @pytest.mark.filterwarnings("ignore:.*Empty dataset")
