@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mlguide_assets.define.values import NAME_PATTERN
+from mlguide_assets.define.values import NAME_PATTERN, OWNER_PATTERN
 from mlguide_assets.errors import InputError
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -221,6 +221,8 @@ def _wanted(error: Mapping[str, Any]) -> str | None:
         return "write a day such as 2024-12-31"
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
         return "write only a to z, 0 to 9 and _, beginning with a letter, 40 characters at most"
+    if kind == "string_pattern_mismatch" and context["pattern"] == OWNER_PATTERN:
+        return "write team:NAME, or an email address such as data@example.org"
     bound = context.get("lt", context.get("le"))
     if isinstance(bound, float) and isinstance(given, int | float) and bound <= 1 < given <= 100:
         return f"{error['msg']}; {given:g}% is written {given / 100:g}"

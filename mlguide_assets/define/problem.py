@@ -24,7 +24,7 @@ from mlguide_assets.define.rules import check_rules, rules_in_force
 from mlguide_assets.define.schema import ColumnKind, Schema, Strict, Table, TableName
 from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY, AnySimulator, SimulatorSource, Source
 from mlguide_assets.define.training import Behaviour, Costs, Evaluation, Leakage, Metric, Training, Tuning
-from mlguide_assets.define.values import NAME_PATTERN
+from mlguide_assets.define.values import NAME_PATTERN, OWNER_PATTERN
 from mlguide_assets.english import plural, with_article
 
 
@@ -34,7 +34,7 @@ class Problem(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     statement: str
     hypothesis: str
-    owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")] = "team:mlguide"
+    owner: Annotated[str, Field(pattern=OWNER_PATTERN)] = "team:mlguide"
     history_start: date
     engine: Literal["duckdb", "spark"] = Field(
         default="duckdb",

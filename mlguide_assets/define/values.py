@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
 """Names of problems, entities, events, experiments and arms."""
 
+OWNER_PATTERN = r"^(team:[\w.-]+|[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7})$"
+"""What Dagster takes for the owner of an asset."""
+
 FLAGS = {
     True: ("true", "t", "yes", "y", "on", "1", "1.0"),
     False: ("false", "f", "no", "n", "off", "0", "0.0"),

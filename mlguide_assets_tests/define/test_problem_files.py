@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster._core.definitions.utils import is_valid_owner
 
 from mlguide_assets.define.loading import (
     PROBLEM_VARIABLE,
@@ -58,6 +59,32 @@ def test_schedules_may_be_any_cron(cron: str) -> None:
 def test_what_is_no_cron_is_refused(wrong: str) -> None:
     with pytest.raises(InputError, match="write five fields"):
         sample_problem("data", retraining={"daily": wrong})
+
+
+OWNERS = (
+    "team:data",
+    "team:mail.er-2",
+    "a@b.de",
+    "a.b+c@d-e.example",
+    "a@localhost",
+    "a b@c.de",
+    "<i>@b.de",
+    "a@b.museums1",
+)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_an_owner_is_one_that_dagster_takes(owner: str) -> None:
+    """Or the definitions of the assets do not load."""
+    if is_valid_owner(owner):
+        assert load_problem_with_owner(owner) == owner
+    else:
+        with pytest.raises(InputError, match=r"owner: .*write team:NAME, or an email address"):
+            load_problem_with_owner(owner)
+
+
+def load_problem_with_owner(owner: str) -> str:
+    return parse_problem(yaml.safe_dump({**yaml.safe_load(VALID), "owner": owner}).encode(), Path("x.yaml")).owner
 
 
 @pytest.mark.parametrize("window", ["7d", "36h", "90m", "2w", "90s"])
