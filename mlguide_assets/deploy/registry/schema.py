@@ -15,6 +15,8 @@ from mlguide_assets.errors import InputError
 
 _REVISION = re.compile(r"^revision\b[^=\n]*=\s*[\"']([^\"']+)", re.MULTILINE)
 _PARENTS = re.compile(r"^down_revision\b[^=\n]*=(.*)", re.MULTILINE)
+_TABLES = "select name from sqlite_master where type = 'table'"
+_FIRST = {"experiments", "registered_models"}
 
 
 def refuse_other_schema(database: Path) -> None:
@@ -36,13 +38,33 @@ def refuse_other_schema(database: Path) -> None:
     )
 
 
+def remove_half_made(database: Path) -> None:
+    """Remove a database that MLflow was stopped while making: it takes seconds, and MLflow does not go on with it.
+
+    No other process may be working on it.
+
+    Raises:
+        InputError: the database is damaged.
+    """
+    if not database.is_file() or not database.stat().st_size:
+        return
+    _revision_of(database)
+    with closing(sqlite3.connect(database)) as connection:
+        tables = {name for (name,) in connection.execute(_TABLES)}
+        # The first row of a finished one is MLflow's own experiment.
+        used = any(connection.execute(f"select 1 from {name} limit 1").fetchone() for name in _FIRST & tables)
+    if not used:
+        for end in ("", "-journal", "-wal", "-shm"):
+            database.with_name(database.name + end).unlink(missing_ok=True)
+
+
 def _revision_of(database: Path) -> str | None:
     """The revision that a database says it has; None where it is new."""
     if not database.is_file() or not database.stat().st_size:
         return None
     try:
         with closing(sqlite3.connect(database)) as connection:
-            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+            tables = {name for (name,) in connection.execute(_TABLES)}
             if "alembic_version" not in tables:
                 return None
             rows = connection.execute("select version_num from alembic_version").fetchall()

@@ -82,6 +82,19 @@ def test_the_schema_of_another_mlflow_is_refused_and_left(registry: Registry, re
     assert database.read_bytes() == before
 
 
+@pytest.mark.parametrize("revision", [None, "bd07f7e963c5"])
+def test_a_database_that_mlflow_was_stopped_while_making_is_made_anew(tmp_path: Path, revision: str | None) -> None:
+    """A first run that fails ends while it is made in the background, which takes seconds."""
+    registry = Registry(tmp_path, "sample")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
+        connection.execute("create table experiments (experiment_id integer, name text)")
+        connection.execute("create table alembic_version (version_num text)")
+        if revision:
+            connection.execute("insert into alembic_version values (?)", [revision])
+    prepared(registry)
+    assert registry.versions() == []
+
+
 def test_a_damaged_database_is_refused(registry: Registry) -> None:
     (registry.root / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(InputError, match=r"cannot be read .*restore it from a backup"):
