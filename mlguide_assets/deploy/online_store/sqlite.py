@@ -117,9 +117,9 @@ class SqliteSnapshot(Snapshot):
             with self._told():
                 if len(keys) == 1:
                     # Most requests are about one: without the list it takes half the time.
-                    found = self._database.execute(f'SELECT * FROM "{table}" WHERE "{key}" = ?', keys)
+                    found = self._database.execute(f"SELECT * FROM {_name(table)} WHERE {_name(key)} = ?", keys)
                 else:
-                    query = f'SELECT * FROM "{table}" WHERE "{key}" IN (SELECT value FROM json_each(?))'
+                    query = f"SELECT * FROM {_name(table)} WHERE {_name(key)} IN (SELECT value FROM json_each(?))"
                     found = self._database.execute(query, [json.dumps(list(keys))])
                 names = [column[0] for column in found.description]
                 rows = (dict(zip(names, values, strict=True)) for values in found)
@@ -132,8 +132,10 @@ class SqliteSnapshot(Snapshot):
         found: list[Row] = []
         key = self.publication.keys[table]
         with self._told():
-            query = f'SELECT * FROM "{table}" WHERE "{key}" BETWEEN ? AND ? ORDER BY "{key}" LIMIT ?'
-            are_texts = self._database.execute(f'SELECT typeof("{key}") FROM "{table}" LIMIT 1').fetchone() == ("text",)
+            query = f"SELECT * FROM {_name(table)} WHERE {_name(key)} BETWEEN ? AND ? ORDER BY {_name(key)} LIMIT ?"
+            are_texts = self._database.execute(
+                f"SELECT typeof({_name(key)}) FROM {_name(table)} LIMIT 1"
+            ).fetchone() == ("text",)
             for low, high in texts_that_start_with(text) if are_texts else ids_that_start_with(text):
                 cursor = self._database.execute(query, [low, high, limit - len(found)])
                 names = [column[0] for column in cursor.description]
@@ -170,7 +172,7 @@ def _without(path: Path, column: str, key: Id) -> int:
         stored = database.execute("SELECT publication FROM published").fetchone()[0]
         publication = Publication.from_json(json.loads(stored))
         removed = sum(
-            database.execute(f'DELETE FROM "{table}" WHERE "{column}" = ?', [key]).rowcount
+            database.execute(f"DELETE FROM {_name(table)} WHERE {_name(column)} = ?", [key]).rowcount
             for table in publication.tables_by(column)
         )
         publication = publication.without(column, key)
@@ -196,15 +198,21 @@ def _publishing(path: Path) -> AbstractContextManager[object]:
 
 def _fill(database: sqlite3.Connection, table: str, key: str, batches: pa.RecordBatchReader) -> None:
     columns = [
-        f'"{field.name}" {_type(field.type)}{" PRIMARY KEY" if field.name == key else ""}' for field in batches.schema
+        f"{_name(field.name)} {_type(field.type)}{' PRIMARY KEY' if field.name == key else ''}"
+        for field in batches.schema
     ]
-    database.execute(f'CREATE TABLE "{table}" ({", ".join(columns)})')
+    database.execute(f"CREATE TABLE {_name(table)} ({', '.join(columns)})")
     marks = ", ".join("?" * len(columns))
     for batch in batches:
         try:
-            database.executemany(f'INSERT INTO "{table}" VALUES ({marks})', plain_rows(batch, table, key))
+            database.executemany(f"INSERT INTO {_name(table)} VALUES ({marks})", plain_rows(batch, table, key))
         except sqlite3.IntegrityError as error:
             raise ambiguous(table, key) from error
+
+
+def _name(text: str) -> str:
+    """The name of a table or column in SQL: columns have the names that the data give them."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _type(column: pa.DataType) -> str:

@@ -128,6 +128,15 @@ def test_a_table_may_be_empty(place: Place) -> None:
     assert snapshot.look_up("emails", [1]) == {1: {"email_id": 1, "stamp": 0}}
 
 
+@pytest.mark.parametrize("name", ['size in "', '"; DROP TABLE users; --', "it's", "a\\b", "[x]", "{}", "*", "größe 日"])
+def test_columns_may_have_any_name(place: Place, name: str) -> None:
+    place.open().publish(state_of_users(pa.table({"user_id": [1, 2], name: ["a", "b"]})))
+    snapshot = current(place)
+    assert snapshot.look_up("users", [2]) == {2: {"user_id": 2, name: "b"}}
+    assert snapshot.search("users", "1", 5) == [{"user_id": 1, name: "a"}]
+    assert place.open().forget("user_id", 1) == 1
+
+
 def test_values_keep_their_kind(place: Place) -> None:
     kinds = pa.table(
         {
