@@ -15,9 +15,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.file_lock import locked
-from mlguide_assets.prepare.lake.snapshots import History, Snapshot
+from mlguide_assets.prepare.lake.snapshots import History, Snapshot, is_plain
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,36 @@ class LocalPointers:
         return locked(self.root / table / ".lock")
 
     def current(self, table: str) -> Snapshot | None:
-        """The current snapshot, or None where there is no such table."""
+        """The current snapshot, or None where there is no such table.
+
+        Raises:
+            InputError: the pointer or the manifest is damaged. A writer that took it for no table would drop all rows.
+        """
         try:
-            return self.snapshot(table, self._current(table).read_text(encoding="utf-8"))
+            snapshot_id = self._current(table).read_bytes().decode(errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
+        found = self.snapshot(table, snapshot_id)
+        if found is None and self._is_still(table, snapshot_id):
+            raise InputError(
+                f"{self._current(table)} is damaged: it names no snapshot that there is; restore it from a backup."
+            )
+        return found
+
+    def _is_still(self, table: str, snapshot_id: str) -> bool:
+        """Whether the pointer is what was read, so that no writer has replaced it meanwhile."""
+        try:
+            return self._current(table).read_bytes().decode(errors="replace") == snapshot_id
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def snapshot(self, table: str, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a manifest, or None where there is none."""
+        if not is_plain(snapshot_id):
+            return None
+        path = self._manifest(table, snapshot_id)
         try:
-            return Snapshot.from_manifest(self._manifest(table, snapshot_id).read_bytes())
+            return Snapshot.from_manifest(path.read_bytes(), path)
         except (FileNotFoundError, NotADirectoryError):
             return None
 

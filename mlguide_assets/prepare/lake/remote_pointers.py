@@ -25,7 +25,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.hosts.file_lock import locked
 from mlguide_assets.prepare.lake.bucket import Bucket, Stored, Version
-from mlguide_assets.prepare.lake.snapshots import History, Snapshot
+from mlguide_assets.prepare.lake.snapshots import History, Snapshot, is_plain
 
 AT_ONCE = 8
 """Requests that are made at a time."""
@@ -131,11 +131,18 @@ class RemotePointers:
         found = self.bucket.get(_head_name(table))
         if found is None:
             return Head()
-        content: dict[str, Any] = json.loads(found[0])
-        if content["format"] != FORMAT:
+        try:
+            content: dict[str, Any] = json.loads(found[0])
+            head = Head(content["manifests"], content["pins"], int(content["erasures"]), found[1])
+            format_ = content["format"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise InputError(
+                f"The object {_head_name(table)} of {self.bucket.address} is damaged: restore it from a backup."
+            ) from None
+        if format_ != FORMAT:
             raise InputError(f"Table {table!r} of {self.bucket.address} is of a later version of mlguide: update it.")
-        self._forget_erased(table, content["erasures"])
-        return Head(content["manifests"], content["pins"], content["erasures"], found[1])
+        self._forget_erased(table, head.erasures)
+        return head
 
     def _forget_erased(self, table: str, erasures: int) -> None:
         """Remove what this host keeps of a table from before rows were erased from it, here or on another host."""
@@ -155,15 +162,20 @@ class RemotePointers:
         return name
 
     def _manifest(self, table: str, name: str) -> Snapshot | None:
+        origin = f"The object {table}/snapshots/{name} of {self.bucket.address}"
+        if not is_plain(name):
+            raise InputError(f"The object {_head_name(table)} of {self.bucket.address} is damaged: it names {name!r}.")
         local = self._local(table, name)
         try:
-            return Snapshot.from_manifest(local.read_bytes())
-        except FileNotFoundError:
+            return Snapshot.from_manifest(local.read_bytes(), local)
+        except (FileNotFoundError, InputError):
+            # This host's copy is gone or damaged.
             found = self.bucket.get(f"{table}/snapshots/{name}")
         if found is None:
             return None
+        snapshot = Snapshot.from_manifest(found[0], origin)
         replace_file(local, found[0])
-        return Snapshot.from_manifest(found[0])
+        return snapshot
 
     def _local(self, table: str, name: str) -> Path:
         return self.root / table / "snapshots" / name

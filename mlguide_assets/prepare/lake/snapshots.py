@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 from mlguide_assets.errors import InputError
@@ -58,11 +59,32 @@ class Snapshot:
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
-    def from_manifest(cls, manifest: bytes) -> "Snapshot":
-        """The snapshot that `to_manifest` wrote, by this version of the package or an earlier one."""
-        stored = json.loads(manifest)
-        files = {key: DataFile(**file) for key, file in stored.pop("partitions").items()}
-        return cls(**stored, partitions=files)
+    def from_manifest(cls, manifest: bytes, origin: object) -> "Snapshot":
+        """The snapshot that `to_manifest` wrote, by this version of the package or an earlier one.
+
+        Args:
+            origin: where it was read, for messages.
+
+        Raises:
+            InputError: it is damaged, or names files elsewhere, which might then be read or removed.
+        """
+        try:
+            stored = json.loads(manifest)
+            files = {key: DataFile(**file) for key, file in stored.pop("partitions").items()}
+            if all(is_plain(file.file) for file in files.values()):
+                return cls(**stored, partitions=files)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass
+        raise InputError(f"{origin} is damaged, or of a later version of mlguide: restore it from a backup.")
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is that of something in its folder, and in no other.
+
+    >>> is_plain("2026-01-01-5d45.parquet"), is_plain("../other.parquet"), is_plain("/etc/x"), is_plain("..")
+    (True, False, False, False)
+    """
+    return PurePath(name).name == name not in ("", "..") and "\0" not in name
 
 
 @dataclass(frozen=True)

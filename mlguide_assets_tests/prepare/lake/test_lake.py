@@ -252,3 +252,35 @@ def test_the_folder_of_an_engine_that_was_killed_while_it_wrote_goes_with_the_ne
     lake.write("t", numbers(2))
     assert not left.exists()
     assert values(lake) == [2]
+
+
+@pytest.mark.parametrize("content", [b"", b"../../t/snapshots/x", b"000009-0123456789ab", b"\xff\x00"])
+def test_a_damaged_pointer_is_said_and_nothing_is_written_over_it(local: Lake, content: bytes) -> None:
+    """Taken for a table that is not there yet, it would lose all rows to the next writer."""
+    local.write("t", numbers(1, 2))
+    pointer = local.root / "t" / "current"
+    whole = pointer.read_bytes()
+    pointer.write_bytes(content)
+    for ask in (lambda: values(local), lambda: local.write("t", numbers(3)), lambda: local.history("t")):
+        with pytest.raises(InputError, match=r"current is damaged: .*restore it from a backup"):
+            ask()
+    pointer.write_bytes(whole)
+    assert values(local) == [1, 2]
+
+
+DAMAGED = [b"", b"{", b"[]", b"{}", b"\xff", b'{"partitions": {"all": 1}}', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, "../../../other.parquet", "/etc/hostname", ".."])
+def test_a_damaged_manifest_is_said(local: Lake, content: bytes | str) -> None:
+    """Also one that names a file elsewhere, which would be read as rows, or removed as a file of the table."""
+    local.write("t", numbers(1, 2))
+    (manifest,) = (local.root / "t" / "snapshots").iterdir()
+    if isinstance(content, str):
+        stored = json.loads(manifest.read_bytes())
+        stored["partitions"]["all"]["file"] = content
+        content = json.dumps(stored).encode()
+    manifest.write_bytes(content)
+    for ask in (lambda: values(local), lambda: local.write("t", numbers(3)), lambda: local.tables()):
+        with pytest.raises(InputError, match=r"json is damaged, or of a later version of mlguide: restore it"):
+            ask()

@@ -1,5 +1,6 @@
 """A lake on object storage: what is stored and fetched, what two hosts do at once, and where it is."""
 
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import bucket as bucket_module
-from mlguide_assets.prepare.lake.bucket import Stored
+from mlguide_assets.prepare.lake.bucket import Bucket, Stored
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.remote_pointers import strays
@@ -116,6 +117,27 @@ def test_an_object_that_is_not_what_was_stored_is_reported(
         other.read("t")
     # A writer that could keep it makes it anew instead.
     assert (other.held("t", {"all": file}) == {}) is (content is None)
+
+
+def test_a_damaged_copy_of_a_manifest_is_fetched_again(remote: Lake) -> None:
+    remote.write("t", numbers(1))
+    (copy,) = remote.root.glob("t/snapshots/*.json")
+    copy.write_bytes(b"")
+    assert values(remote) == [1]
+
+
+@pytest.mark.parametrize("name", ["../../../other.json", "/etc/hostname"])
+def test_a_head_that_names_what_is_elsewhere_is_refused(remote: Lake, name: str) -> None:
+    """It would be read from, or written to, another folder of this host."""
+    remote.write("t", numbers(1))
+    bucket = Bucket(address(remote))
+    found = bucket.get("t/head.json")
+    assert found is not None
+    (known,) = json.loads(found[0])["manifests"].values()
+    for content in (found[0].replace(known.encode(), name.encode()), b"[]", b"{"):
+        bucket.put("t/head.json", content)
+        with pytest.raises(InputError, match=r"The object t/head\.json of s3://.* is damaged"):
+            values(remote)
 
 
 def test_a_removed_table_is_none_and_can_be_written_anew(remote: Lake, other: Lake, objects: ObjectServer) -> None:
