@@ -7,7 +7,7 @@ from mlguide_assets.define.decision import TAKEN, decision_of
 from mlguide_assets.define.entity_features import UNFEATURED
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
-from mlguide_assets.define.schema import NUMBERS, EntityTable, EventTable, Schema
+from mlguide_assets.define.schema import NUMBERS, EventTable, Schema
 from mlguide_assets.english import duration, with_article
 
 
