@@ -20,7 +20,7 @@ POLL_SECONDS = 0.2
 SHARED_POLL_SECONDS = 0.7
 """Where each look asks object storage."""
 RETRY_SECONDS = 5.0
-"""A bundle that was refused may have been repaired under the same name."""
+"""What was refused may have been repaired under the same name, or could not be read for a moment."""
 
 DUE_SECONDS = 5.0
 STOP_SECONDS = 5.0
@@ -90,9 +90,10 @@ class RoutesFollower:
         self._bundles = bundles
         self._take = take
         self._seen: object = "never"
+        self._retry_at = 0.0
 
     def look(self) -> None:
-        """Read the file, if it was replaced since the last look."""
+        """Read the file, if it was replaced since the last look; again where it could not be read."""
         try:
             seen = mark(self._bundles / ROUTING)
         except InputError as error:
@@ -100,7 +101,7 @@ class RoutesFollower:
             self._refuse(error)
             self._seen = "unknown"
             return
-        if seen == self._seen:
+        if seen == self._seen and not (self.fault and monotonic() >= self._retry_at):
             return
         try:
             routes, self.fault = read_routes(self._bundles), None
@@ -111,6 +112,7 @@ class RoutesFollower:
         self._seen = seen
 
     def _refuse(self, error: InputError) -> None:
+        self._retry_at = monotonic() + RETRY_SECONDS
         if str(error) != self.fault:
             _log.error("%s", error)
         self.fault = str(error)

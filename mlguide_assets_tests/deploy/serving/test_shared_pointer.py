@@ -1,11 +1,13 @@
 """A server follows the pointer that another host moves, and goes on with its model while the store does not answer."""
 
+import errno
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from mlguide_assets.deploy import routing
 from mlguide_assets.deploy.bundle import CHAMPION, MANIFEST, export_bundle, set_challenger, set_champion
 from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.deploy.serving import watching
@@ -91,6 +93,27 @@ def test_routes_stay_while_the_store_does_not_answer(hosts: Hosts, objects: Obje
     assert len(taken) == 1
     follower.look()
     assert (follower.fault, [route.experiment for route in taken[-1]]) == (None, ["colours"])
+
+
+def test_routes_that_could_not_be_read_for_a_moment_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.0)
+    taken: list[tuple[Route, ...]] = []
+    follower = RoutesFollower(tmp_path, taken.append)
+    write_routes(tmp_path, [Route("colours", 1, (), "salt", ())])
+    with monkeypatch.context() as busy:
+        busy.setattr(routing, "read", _too_many_open)
+        follower.look()
+    assert (follower.fault is not None, taken[-1]) == (True, ())
+    follower.look()
+    assert (follower.fault, [route.experiment for route in taken[-1]]) == (None, ["colours"])
+    follower.look()
+    assert len(taken) == 2, "what was read is not read again"
+
+
+def _too_many_open(path: Path) -> bytes:
+    raise OSError(errno.EMFILE, "Too many open files", str(path))
 
 
 def test_a_server_stops_while_it_asks_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
