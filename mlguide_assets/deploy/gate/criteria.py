@@ -216,7 +216,11 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     if not detectable and not difference.value:
         same = f"It ranks {comparison.rows:,} {comparison.which} exactly as version {comparison.version} does: no gain."
         return Criterion(BEATS_CHAMPION, 0.0, difference.low, difference.high, least, passed, same + note)
-    answer = "It beats" if passed else f"It was not shown to {'match' if margin else 'beat'}"
+    if passed:
+        # By a margin also one passes that may be worse.
+        answer = "It beats" if difference.low > 0 else "It matches"
+    else:
+        answer = f"It was not shown to {'match' if margin else 'beat'}"
     power = (
         f" The smallest difference that so many rows detect with 80 % power is {detectable:.4f}."
         if difference.is_bounded

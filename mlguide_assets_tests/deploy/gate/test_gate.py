@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.promotion import Canary, Experimenting, Gate
 from mlguide_assets.define.training import Evaluation, Metric
 from mlguide_assets.deploy.gate.comparison import Incomparable, Past, compare_scores, compare_with_champion
@@ -413,8 +414,13 @@ def test_what_cannot_be_compared_is_said_as_it_is(tmp_path: Path, test_from: dat
 # Challenger against champion
 
 
-def duel(challenger: float, champion: float, seed: int, rows: int = 3000, users: int = 450) -> bool:
+def duel(challenger: float, champion: float, seed: int) -> bool:
+    return judged(challenger, champion, seed, FEW_DRAWS).passed
+
+
+def judged(challenger: float, champion: float, seed: int, problem: Problem) -> Criterion:
     """Whether a challenger whose scores carry that much noise beats the champion; users differ in their risk."""
+    rows, users = 3000, 450
     random = np.random.default_rng(seed)
     user = random.integers(0, users, rows)
     logit = -2.5 + random.normal(scale=0.5, size=users)[user] + random.normal(scale=1.2, size=rows)
@@ -425,11 +431,25 @@ def duel(challenger: float, champion: float, seed: int, rows: int = 3000, users:
         name: 1 / (1 + np.exp(-(logit + noise * (0.8 * shared + 0.6 * random.normal(size=rows)))))
         for name, noise in (("challenger", challenger), ("champion", champion))
     }
-    compared = compare_scores(labels, said, user, "1", "sends", FEW_DRAWS)
-    return beats_champion(compared, FEW_DRAWS).passed
+    return beats_champion(compare_scores(labels, said, user, "1", "sends", problem), problem)
 
 
 FEW_DRAWS = PROBLEM.model_copy(update={"evaluation": Evaluation(bootstrap_repeats=200)})
+
+
+@pytest.mark.parametrize(
+    ("noise", "margin", "said"),
+    [
+        (1.1, 0.2, "It matches the champion: ROC AUC 0.0037 worse than version 1"),
+        (0.5, 0.2, "It beats the champion: ROC AUC"),
+        (0.5, 0.0, "It beats the champion: ROC AUC"),
+        (1.1, 0.0, "It was not shown to beat the champion: ROC AUC"),
+        (3.0, 0.01, "It was not shown to match the champion: ROC AUC"),
+    ],
+)
+def test_what_passes_by_the_margin_alone_is_not_said_to_be_better(noise: float, margin: float, said: str) -> None:
+    problem = FEW_DRAWS.model_copy(update={"gate": PROBLEM.gate.model_copy(update={"champion_margin": margin})})
+    assert judged(noise, 1.0, 0, problem).reason.startswith(said)
 
 
 @pytest.mark.slow
