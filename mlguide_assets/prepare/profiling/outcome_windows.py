@@ -1,13 +1,16 @@
 """After how long the outcome of an event is final: as far as the tables say."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
+from pydantic import TypeAdapter
 
+from mlguide_assets.define.values import Duration
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.prepare.profiling.candidates import first_and_last, instants
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, seconds, time_of
@@ -22,7 +25,8 @@ EARLY = 0.01
 """Of the rows with another time, those that may have it before the event: mistakes."""
 STEM = 5
 """Words that begin with so many equal letters speak of the same, as `returned` and `return_date` do."""
-
+_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
+_duration: Callable[[str], timedelta] = TypeAdapter(Duration).validate_python
 
 _MEASURES: dict[str, Callable[[Any], Any]] = {
     "ends": lambda seconds: seconds.count(),
@@ -51,11 +55,35 @@ class _End:
 def window_of(source: Source, table: DraftTable, column: ColumnProfile) -> tuple[str, str]:
     """How long an outcome takes to be known.
 
-    As long as it is empty at the end of the data, if it is; else as another time says, such as `closed_at`.
+    As long as it is empty at the end of the data, if it is; else as another time says, such as `closed_at`. Never
+    shorter than its name says: `readmitted_30d` is not final when the patient leaves.
     """
     rows = instants(source, table)
     first, last = first_and_last(rows)
     span = (last - first).days if first and last else 0
+    window, why = _shown(table, column, rows, last, span)
+    days = _days_in_name(column.name)
+    if timedelta(days) <= _duration(window):
+        return window, why
+    if days > span / 4:
+        return window, f"{why}; its name says {counted(days, 'day')}, which leaves little to learn from"
+    return f"{days}d", f"? its name says {counted(days, 'day')}"
+
+
+def _days_in_name(name: str) -> int:
+    """The days that a name like an outcome's speaks of; 0 where it says none.
+
+    >>> [_days_in_name(name) for name in ("readmitted_30d", "churn_within_12_months", "late_2", "churn")]
+    [30, 360, 0, 0]
+    """
+    found = re.search(r"_(\d{1,3})_?(d|w|mo?|y|days?|weeks?|months?|years?)(_|$)", "_".join(words(name)))
+    return int(found[1]) * _DAYS[found[2][0]] if found else 0
+
+
+def _shown(
+    table: DraftTable, column: ColumnProfile, rows: ibis.Table, last: datetime | None, span: int
+) -> tuple[str, str]:
+    """How long an outcome takes to be known, as the rows of an event show it, which go on for `span` days."""
     default = "7d" if span >= 70 else "1d" if span >= 4 else "1h"
     if last is None:
         return default, "? after so long an outcome is final; the tables do not say"

@@ -183,6 +183,14 @@ def test_another_time_shows_how_long_an_outcome_takes(others: str, window: str, 
     assert file["predict"]["label"]["window"] == window
 
 
+@pytest.mark.parametrize(("name", "window"), [("returned_30d", "30d"), ("returned_within_2_days", "12d")])
+def test_an_outcome_is_not_final_before_its_name_says(name: str, window: str, duck: Any, tmp_path: Path) -> None:
+    rentals = f"SELECT i AS rental_id, i % 40 AS user_id, {DAYS} AS rented_at, i % 7 = 0 AS {name}, "
+    rentals += f"{DAYS} + INTERVAL (1 + i % 12) DAY AS closed_at FROM range(900) t(i)"
+    file = drafted(write_tables(tmp_path / "cars", rentals=rentals), duck, tmp_path)
+    assert file["predict"]["label"]["window"] == window
+
+
 @pytest.mark.parametrize(
     ("number", "positive"),
     [
