@@ -16,7 +16,8 @@ _LATER = word_set(
 )
 _NOW = word_set(
     "active inactive current currently alive balance lifetime total totals count counts recent recently average avg "
-    "cumulative streak mrr arr tenure recency ltv clv points spend spent"
+    "cumulative streak mrr arr tenure recency ltv clv points spend spent "
+    "reputation karma followers views votes upvotes downvotes"
 )
 _FORESEEN = word_set(
     "due expiry expires estimated expected planned scheduled promised limit deadline last next to thru through until"
@@ -129,8 +130,8 @@ def is_of_now(name: str) -> bool:
 
     >>> [is_of_now(name) for name in ("status", "is_active", "total_logins", "n_defaults", "tenure_months")]
     [True, True, True, True, True]
-    >>> [is_of_now(name) for name in ("plan", "credit_limit")]
-    [False, False]
+    >>> [is_of_now(name) for name in ("Reputation", "UpVotes", "plan", "credit_limit")]
+    [True, True, False, False]
     """
     parts = words(name)
     return bool(_NOW & set(parts)) or comes_later(name) or names_outcome(name) or parts[:1] in (["n"], ["num"], ["nb"])

@@ -216,11 +216,11 @@ def test_what_few_rows_name_is_no_entity_and_rows_without_a_person_are_set_aside
 def test_what_is_so_now_was_not_so_at_each_decision(duck: Any, tmp_path: Path) -> None:
     """Whoever left in the end has the status of it from the first day on."""
     users = "SELECT i AS customer_id, 'c' || i % 5 AS segment, if(i % 3 = 0, 'left', 'active') AS status, "
-    users += "i % 7 AS total_orders, i % 9 AS n_returns, i % 11 + 0.5 AS tenure, DATE '2024-05-01' + i::INT AS left_on "
-    users += "FROM range(40) t(i)"
+    users += "i % 7 AS total_orders, i % 9 AS n_returns, i % 11 + 0.5 AS tenure, i % 5 * 9 AS Reputation, "
+    users += "DATE '2024-05-01' + i::INT AS left_on FROM range(40) t(i)"
     text = draft_text(write_tables(tmp_path / "shop", customers=users, orders=ORDERS), duck, tmp_path)
     assert yaml.safe_load(text)["tables"]["customers"]["columns"] == {"segment": "category", "left_on": "time"}
-    assert text.count("(? as it is now, not as it was: give its history)") == 4
+    assert text.count("(? as it is now, not as it was: give its history)") == 5
 
 
 def test_a_deadline_is_not_when_it_happened_where_its_parent_says_so(duck: Any, tmp_path: Path) -> None:
