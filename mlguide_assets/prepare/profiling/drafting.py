@@ -9,6 +9,8 @@ from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, word
 
 MOST_EMPTY = 0.95
 """A column that is emptier says too little."""
+FEWEST_NAMED, NAMED = 10, 0.99
+"""From so many rows on, so large a share of different values names them; as the alarm has it."""
 FEWEST_NUMBERED = 100
 """Of fewer rows, whole numbers may all differ by chance."""
 
@@ -82,6 +84,8 @@ def columns_of(
             left_out.append((column.name, f"empty in {share_of(column.rows - column.filled, column.rows)} of the rows"))
         elif column.name not in used and _numbers_rows(profile, column):
             left_out.append((column.name, "a number of its own in every row"))
+        elif column.name not in used and _names_rows(column):
+            left_out.append((column.name, "a value of its own in nearly every row"))
         elif column.name not in used or needs_line(column):
             lines.append(Line(file_name(column.name), _value(column, used), _comment(column, remark)))
     left_out += [(name, f"{path} has no such column") for name, path in profile.table.lacking.items()]
@@ -97,6 +101,11 @@ def _says_too_little(column: ColumnProfile) -> bool:
 def _numbers_rows(profile: TableProfile, column: ColumnProfile) -> bool:
     """Whether a model would learn the rows of a table by heart from whole numbers, each of which occurs once."""
     return column.whole and column.name in profile.unique and column.rows >= FEWEST_NUMBERED
+
+
+def _names_rows(column: ColumnProfile) -> bool:
+    """Whether a model would learn the rows by heart from a category that groups none; the leakage alarm stops it."""
+    return column.kind == "category" and column.filled >= FEWEST_NAMED and column.distinct > NAMED * column.filled
 
 
 def needs_line(column: ColumnProfile) -> bool:

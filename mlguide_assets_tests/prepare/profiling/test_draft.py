@@ -313,6 +313,17 @@ def test_numbers_of_the_rows_are_not_read(duck: Any, tmp_path: Path) -> None:
     assert "known" not in text
 
 
+def test_what_names_each_thing_is_not_read(duck: Any, tmp_path: Path) -> None:
+    """The leakage alarm would stop the run, minutes later."""
+    sellers = (
+        "SELECT i AS customer_id, lpad((i * 37)::VARCHAR, 5, '0') AS zip, lpad((i % 9)::VARCHAR, 3, '0') AS region "
+    )
+    source = write_tables(tmp_path / "shop", "csv", customers=f"{sellers} FROM range(40) t(i)", orders=ORDERS)
+    text = draft_text(source, duck, tmp_path)
+    assert "# not read: zip (a value of its own in nearly every row)" in text
+    assert yaml.safe_load(text)["tables"]["customers"]["columns"] == {"region": "category"}
+
+
 def test_a_category_whose_values_come_again_may_be_an_entity(duck: Any, tmp_path: Path) -> None:
     """As drafted, it is one feature; taken as an entity, its past becomes features, and it is none itself."""
     stops = f"SELECT i AS stop_id, {DAYS} AS at, 'n' || i % 40 AS area, i % 9 = 0 AS cited FROM range(400) t(i)"
