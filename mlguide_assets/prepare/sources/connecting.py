@@ -38,7 +38,7 @@ def connected(uri: str, where: str) -> Iterator[Any]:
             done with it, since SQLite looks at its file late.
     """
     scheme, _, rest = uri.partition("://")
-    _refuse_no_database(scheme, rest, where)
+    refuse_no_database(scheme, rest, where)
     is_file = scheme in FILE_DATABASES
     with _about_files(scheme, where) if is_file else contextlib.nullcontext():
         database = _opened(scheme, rest, where) if is_file else _reached(uri, where)
@@ -48,7 +48,7 @@ def connected(uri: str, where: str) -> Iterator[Any]:
             database.disconnect()
 
 
-def _refuse_no_database(scheme: str, rest: str, where: str) -> None:
+def refuse_no_database(scheme: str, rest: str, where: str) -> None:
     """Raise InputError where an address is not one of a database that Ibis knows, and say which it may be."""
     if scheme in _ELSEWHERE:
         raise InputError(

@@ -14,9 +14,11 @@ import duckdb
 import ibis
 
 from mlguide_assets.define.schema import TableName
+from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_csv, read_parquet
+from mlguide_assets.prepare.sources.connecting import refuse_no_database
 from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import COMPRESSED, FoundTable, find_table
@@ -50,6 +52,7 @@ def read_files(
             for table, name in names.items()
         }
     else:
+        _require_folder(uri)
         found = {table: find_table(Path(uri), name) for table, name in names.items()}
     for table, where in found.items():
         _require_in_all_parts(where, partial(wanted, table))
@@ -59,6 +62,15 @@ def read_files(
         else open_table(where, connection, scratch)
         for table, where in found.items()
     }
+
+
+def _require_folder(uri: str) -> None:
+    """Raise InputError where files are asked for at an address that is none of the web, such as that of a bucket."""
+    scheme, mark, rest = uri.partition("://")
+    if mark:
+        where = shown_address(uri)
+        refuse_no_database(scheme, rest, where)
+        raise InputError(f"{where} is the address of a database: write kind: database under source, instead of files.")
 
 
 def _require_in_all_parts(found: FoundTable, wanted: Callable[[tuple[str, ...]], Collection[str]]) -> None:

@@ -153,3 +153,18 @@ def test_a_signature_is_sent_with_every_file_and_not_shown(site: str, duck: Any,
     message = refusal(sample_problem(f"{site}/signed?X-Amz-Signature=another-secret"), duck, tmp_path)
     assert "HTTP 403" in message
     assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("s3://shop/tables", "No tables are read from s3://: copy the files of s3://shop/tables to a folder"),
+        ("postgresql://u:hidden@host/shop", "postgresql://u:***@host/shop is the address of a database: write kind: "),
+    ],
+)
+def test_files_of_an_address_that_is_none_of_the_web_are_no_folder_that_is_missing(
+    uri: str, said: str, duck: Any, tmp_path: Path
+) -> None:
+    told = refusal(sample_problem("", source={"kind": "files", "uri": uri}), duck, tmp_path)
+    assert said in told
+    assert "hidden" not in told
