@@ -5,6 +5,7 @@ Problem files and experiment files are read here, so that both are refused in th
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from math import isfinite
@@ -26,6 +27,13 @@ _IN_PLAIN_WORDS = {
 }
 """What the parser says of the mistakes that are easily made, as where of a '# ' only the '#' is removed."""
 
+MOST_VALUES = 1_000_000
+"""Of a document, keys included."""
+
+
+class TooLargeError(ValueError):
+    """A document is of more values, or deeper, than anyone writes."""
+
 
 def parse_document(content: bytes, path: Path, model: type[Document]) -> Document:
     """Validate the content of a file against a model.
@@ -37,7 +45,12 @@ def parse_document(content: bytes, path: Path, model: type[Document]) -> Documen
         InputError: the content is no YAML or not valid; the text names file, line, key and fix.
     """
     try:
-        root, values = _read(content)
+        root, values = read_document(content)
+    except TooLargeError as error:
+        raise InputError(
+            f"{path}: this is nested too deeply, or its aliases stand for more than {MOST_VALUES:,} values; write it "
+            "out, as the shipped files are."
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -58,7 +71,7 @@ def place_in(content: bytes, path: Path, key: str) -> str:
     Args:
         key: as in `arms.0.weight`; it is in the file.
     """
-    root, _ = _read(content)
+    root, _ = read_document(content)
     place = tuple(int(part) if part.isdigit() else part for part in key.split("."))
     line, _, _ = _walk(cast(yaml.Node, root), place, {"type": "value_error", "loc": place})
     return f"{path}, line {line + 1}, {key}"
@@ -91,8 +104,12 @@ def find_document(name_or_file: str, folder: Path, kind: str, *, of_home: Iterab
     return path
 
 
-def _read(content: bytes) -> tuple[yaml.Node | None, Any]:
-    """The nodes of a document, which know their lines, and its values."""
+def read_document(content: bytes) -> tuple[yaml.Node | None, Any]:
+    """The nodes of a document, which know their lines, and its values.
+
+    Raises:
+        yaml.YAMLError, ValueError: it is no YAML, or far too large.
+    """
     # What the quick one says of a mistake is other words on some machines, and it lets tabs pass.
     if b"\t" not in content:
         with suppress(yaml.YAMLError):
@@ -101,9 +118,25 @@ def _read(content: bytes) -> tuple[yaml.Node | None, Any]:
 
 
 def _read_by(loader: type[Any], content: bytes) -> tuple[yaml.Node | None, Any]:
-    reading = loader(content)
-    root = reading.get_single_node()
-    return root, reading.construct_document(root) if root else None
+    try:
+        reading = loader(content)
+        root = reading.get_single_node()
+        if root is not None and _size(root, {}) > MOST_VALUES:
+            raise TooLargeError
+        return root, reading.construct_document(root) if root else None
+    except RecursionError:
+        raise TooLargeError from None
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node is once each alias is what it stands for: lines that repeat one another grow fast."""
+    if id(node) not in known:
+        # Met again below itself, it never ends.
+        known[id(node)] = MOST_VALUES
+        inside = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (part for each in inside for part in (each if isinstance(each, tuple) else (each,)))
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 class _Strict(yaml.constructor.SafeConstructor):
@@ -115,8 +148,9 @@ class _Strict(yaml.constructor.SafeConstructor):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
+        scalars = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        times = Counter(key.value for key in scalars)
+        if twice := next((key for key in scalars if times[key.value] > 1), None):
             problem = f"{twice.value!r} is stated twice"
             raise yaml.constructor.ConstructorError(problem=problem, problem_mark=twice.start_mark)
         return super().construct_mapping(node, deep)

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from mlguide_assets.define.conversion import is_old_form
-from mlguide_assets.define.documents import find_document, parse_document, shipped_names
+from mlguide_assets.define.documents import find_document, parse_document, read_document, shipped_names
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.define.sources import (
@@ -71,7 +71,7 @@ def parse_problem(content: bytes, path: Path) -> Problem:
 
 def _refuse_old_form(content: bytes, path: Path) -> None:
     try:
-        values = yaml.safe_load(content)
+        values = read_document(content)[1]
     except (yaml.YAMLError, ValueError):
         return  # What is no YAML is refused with its line.
     if isinstance(values, dict) and is_old_form(values):

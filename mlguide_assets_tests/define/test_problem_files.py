@@ -61,6 +61,22 @@ def test_what_is_no_cron_is_refused(wrong: str) -> None:
         sample_problem("data", retraining={"daily": wrong})
 
 
+ALIASES = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+MERGED = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12))
+GROWING = {
+    "aliases": f"a0: &a0 [x]\n{ALIASES}",
+    "merged": f"a0: &a0 {{k: x}}\n{MERGED}",
+    "of itself": "name: &a [*a]",
+    "deep": f"name: {'[' * 20_000}{']' * 20_000}",
+}
+
+
+@pytest.mark.parametrize("growing", GROWING)
+def test_a_file_that_grows_while_it_is_read_is_refused_at_once(growing: str) -> None:
+    with pytest.raises(InputError, match=r"x\.yaml: this is nested too deeply, or its aliases stand for more"):
+        parse_problem(GROWING[growing].encode(), Path("x.yaml"))
+
+
 OWNERS = (
     "team:data",
     "team:mail.er-2",
