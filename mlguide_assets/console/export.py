@@ -1,5 +1,6 @@
 """`mlguide export`: a table of the lake as one file, or as a folder for another engine."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -165,9 +166,10 @@ def list_tables(home: Home) -> None:
 
 
 def _without_formulas(rows: ibis.Table) -> ibis.Table:
-    """Text that a spreadsheet would run is written behind an apostrophe, which spreadsheets do not show."""
+    """Text that a spreadsheet would run is written behind an apostrophe, which they do not show; also in the header."""
     texts = [name for name, type_ in rows.schema().items() if type_.is_string()]
     safe: dict[str, Any] = {
         name: ibis.ifelse(rows[name].re_search(_FORMULA), ibis.literal("'") + rows[name], rows[name]) for name in texts
     }
-    return rows.mutate(safe) if safe else rows
+    named = {f"'{name}": name for name in rows.columns if re.search(_FORMULA, name)}
+    return (rows.mutate(safe) if safe else rows).rename(named)

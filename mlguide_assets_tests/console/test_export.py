@@ -29,7 +29,9 @@ def home(tmp_path: Path) -> Home:
         lake.write_partition("send_plan", day, pa.table(rows))
     lake.write_partition("user_emails", "2025", pa.table({"user_id": [1]}))
     lake.write_partition("user_emails", "2026-01-01", pa.table({"user_id": [2]}))
-    lake.write("email_content", pa.table({"id": [1, 2], "subject": ["=HYPERLINK(1)", "50% off - today"]}))
+    lake.write(
+        "email_content", pa.table({"id": [1, 2], "subject": ["=HYPERLINK(1)", "50% off - today"], "=1+1": [1, 2]})
+    )
     return place
 
 
@@ -86,7 +88,9 @@ def test_what_cannot_be_exported_is_refused_by_name(home: Home, table: str, whic
 
 
 def test_text_that_a_spreadsheet_would_run_is_written_behind_an_apostrophe(home: Home) -> None:
-    assert exported(home, "email_content").subject.to_list() == ["'=HYPERLINK(1)", "50% off - today"]
+    emails = exported(home, "email_content")
+    assert list(emails) == ["id", "subject", "'=1+1"]
+    assert emails.subject.to_list() == ["'=HYPERLINK(1)", "50% off - today"]
 
 
 def test_no_folder_is_made_for_the_file(home: Home, tmp_path: Path) -> None:
