@@ -12,7 +12,7 @@ from mlguide_assets.deploy.gate.override import person
 from mlguide_assets.english import counted, percent
 from mlguide_assets.experiment.canary.day import stop_canary
 from mlguide_assets.experiment.canary.ratio_words import ratio_in_words
-from mlguide_assets.experiment.canary.record import Progress, canary_steps, last_canary
+from mlguide_assets.experiment.canary.record import GOING_ON, Progress, canary_steps, last_canary
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -88,6 +88,9 @@ def _print(found: dict[str, Any], home: Home) -> None:
         screen.print(f"  since       {found['begun']}, last look {found['looked']} ({found['looks']} in all)")
         screen.print(f"  ramp        {ramp}")
         screen.print(f"  last look   {found['action']}: {found['reason']}")
+        # The next look puts it on record.
+        if found["state"] == "ended" and found["action"] in GOING_ON:
+            screen.print(home.commands("  end         Another decision ended it: 'mlguide history' has it."))
         for each in found["findings"]:
             screen.print(f"  {each['metric']:<11} {_finding(each)}")
         for name in found["experiments"]:

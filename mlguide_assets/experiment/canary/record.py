@@ -29,6 +29,9 @@ BY = "canary"
 CONTROL, TREATMENT = "champion", "canary"
 """Its arms."""
 
+GOING_ON = ("start", "hold", "pause", "advance")
+"""What a look does to a canary that goes on after it."""
+
 _SCHEMA = pa.schema(
     [
         ("recorded_at", pa.string()),

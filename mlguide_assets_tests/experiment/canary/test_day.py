@@ -505,6 +505,16 @@ def test_status_and_stop_on_the_command_line(harmless: World) -> None:
     assert again.exit_code == 2
 
 
+def test_status_says_that_another_decision_ended_it(harmless: World) -> None:
+    harmless.home.active_problem.write_text(dump_problem(harmless.problem))
+    harmless.live()
+    for ended in (False, True):
+        if ended:
+            promote(harmless.home, ASKED, version="2", reason="at once")
+        found = CliRunner().invoke(app, ["canary", "status", "--home", str(harmless.home.root)])
+        assert ("Another decision ended it: 'mlguide history " in found.stdout) == ended
+
+
 def _crash(*_: Any, **__: Any) -> None:
     raise RuntimeError
 
