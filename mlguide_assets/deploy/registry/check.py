@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
-from mlguide_assets.deploy.registry.registry import TRACKING_VARIABLE, Registry
+from mlguide_assets.deploy.registry.registry import TRACKING_VARIABLE, Registry, in_one_sentence
 from mlguide_assets.deploy.registry.schema import refuse_other_schema, remove_half_made
 from mlguide_assets.errors import InputError, first_line
 from mlguide_assets.settings import LAKE_VARIABLE
@@ -22,6 +22,7 @@ from mlguide_assets.settings import LAKE_VARIABLE
 Report = Callable[[str], None]
 
 
+@in_one_sentence
 def prepare_registry(registry: Registry, report: Report, *, search: bool = False) -> None:
     """Restore deleted experiments, end what killed runs left, and refuse a place that takes no artifacts.
 

@@ -62,8 +62,8 @@ class LostVersionError(InputError):
     """A version that the registry no longer has as it was registered."""
 
 
-def _in_one_sentence(method: Callable[P, T]) -> Callable[P, T]:
-    """Let a method of the registry raise InputError where MLflow, its database or its artifacts fail."""
+def in_one_sentence(method: Callable[P, T]) -> Callable[P, T]:
+    """Let what works on the registry raise InputError where MLflow, its database or its artifacts fail."""
 
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -130,12 +130,12 @@ class Registry:
         """The experiment of the searches for parameters."""
         return f"{self.model}_tuning"
 
-    @_in_one_sentence
+    @in_one_sentence
     def artifact_location(self, experiment: str) -> str:
         """Where the artifacts of an experiment go; it is made where there is none."""
         return str(self.client.get_experiment(self._experiment(experiment)).artifact_location)
 
-    @_in_one_sentence
+    @in_one_sentence
     def register(
         self,
         candidate: Path,
@@ -194,7 +194,7 @@ class Registry:
             raise
         self.client.set_terminated(run.run_id)
 
-    @_in_one_sentence
+    @in_one_sentence
     def record_trials(self, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str], reason: str) -> None:
         """Log a search for parameters: one run that says how it ended, and one below it for every trial.
 
@@ -209,14 +209,14 @@ class Registry:
                 with self._run(self.tuning, f"trial {trial['trial']}", tags) as run:
                     self._log(run.run_id, {name: trial[name] for name in parameters}, finite)
 
-    @_in_one_sentence
+    @in_one_sentence
     def record_verdict(self, version: str, verdict: str, reasons: Sequence[str]) -> None:
         """Write the gate's answer on the version."""
         # MLflow shows it as Markdown. The tag comes last: by it `record_verdicts` knows that both are written.
         self.client.update_model_version(self.model, version, description=listed(reasons))
         self.client.set_model_version_tag(self.model, version, "verdict", verdict)
 
-    @_in_one_sentence
+    @in_one_sentence
     def record_verdicts(self, decided: Mapping[str, tuple[str, Sequence[str]]]) -> None:
         """Write on those versions that are still there what was decided on each, where it is not written yet.
 
@@ -228,7 +228,7 @@ class Registry:
             if version in decided and found.tags.get("verdict") != decided[version][0]:
                 self.record_verdict(version, *decided[version])
 
-    @_in_one_sentence
+    @in_one_sentence
     def record_champion(self, version: str) -> None:
         """Move the alias `champion`, which follows the pointer of the bundles.
 
@@ -265,7 +265,7 @@ class Registry:
             )
         return folder
 
-    @_in_one_sentence
+    @in_one_sentence
     def facts(self, version: str) -> dict[str, Any]:
         """The facts of a version's candidate, without the rest of its folder."""
         run_id = self.client.get_model_version(self.model, version).run_id
@@ -274,24 +274,24 @@ class Registry:
             facts: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         return facts
 
-    @_in_one_sentence
+    @in_one_sentence
     def versions(self) -> list[str]:
         """Every registered version, the oldest first."""
         found = self.client.search_model_versions(f"name = '{self.model}'")
         return sorted((str(version.version) for version in found), key=int)
 
-    @_in_one_sentence
+    @in_one_sentence
     def trained_at(self, version: str) -> str:
         """When a version was trained, ISO 8601."""
         return str(self.client.get_model_version(self.model, version).tags["trained_at"])
 
-    @_in_one_sentence
+    @in_one_sentence
     def metrics(self, version: str) -> dict[str, float]:
         """Every metric that was logged with a version."""
         run_id = self.client.get_model_version(self.model, version).run_id
         return dict(self.client.get_run(run_id).data.metrics)
 
-    @_in_one_sentence
+    @in_one_sentence
     def log_pages(self, version: str, folder: Path, name: str) -> None:
         """Add a folder of documents to the run of a version, replacing those of the same name."""
         run_id = self.client.get_model_version(self.model, version).run_id

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlguide_assets.define.secrets import reason, shown_address
+from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
 from mlguide_assets.errors import InputError
 
 VARIABLE = "MLGUIDE_SPARK"
@@ -116,10 +116,11 @@ def _local(address: str) -> dict[str, str]:
 
 
 def _opened(builder: Any, address: str) -> Any:
-    try:
-        return builder.getOrCreate()
-    except Exception as error:
-        raise _not_opened(address, error) from error
+    with nothing_secret_raised(address):
+        try:
+            return builder.getOrCreate()
+        except Exception as error:
+            raise _not_opened(address, error) from error
 
 
 def _not_opened(address: str, error: Exception) -> InputError:

@@ -1,6 +1,7 @@
 """What others did to the registry: put right, or refused in one sentence before anything is trained."""
 
 import sqlite3
+import traceback
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -93,6 +94,18 @@ def test_a_database_that_mlflow_was_stopped_while_making_is_made_anew(tmp_path: 
             connection.execute("insert into alembic_version values (?)", [revision])
     prepared(registry)
     assert registry.versions() == []
+
+
+@pytest.mark.parametrize("port", ["9", "none"])
+def test_a_server_that_is_away_is_said_before_training_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    monkeypatch.setenv("MLGUIDE_TRACKING_URI", f"http://user:hidden@127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(InputError, match=r"The tracking server http://user:\*\*\*@127.* cannot be used") as told:
+        prepared(Registry(tmp_path, "sample"))
+    # Dagster keeps the whole chain.
+    assert "hidden" not in "".join(traceback.format_exception(told.value))
 
 
 def test_a_damaged_database_is_refused(registry: Registry) -> None:
