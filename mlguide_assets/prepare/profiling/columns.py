@@ -196,9 +196,11 @@ def _values(table: ListedTable, name: str, connection: Any) -> tuple[tuple[str, 
 def _examples(table: ListedTable, name: str, connection: Any, filled: int) -> list[str]:
     """Different values as text, from all over the table, the same each time."""
     step = max(table.rows // (10 * EXAMPLES), 1)
+    # DuckDB's own `rowid` is that of a column where the table has one of this name.
+    numbered = f"SELECT {identifier(name)}::VARCHAR AS value, row_number() OVER () - 1 AS place FROM {table.view}"
     found = connection.con.execute(
-        f"SELECT DISTINCT {identifier(name)}::VARCHAR AS value FROM {table.view} WHERE {identifier(name)} IS NOT NULL "
-        f"AND (rowid % {step} = 0 OR {filled} < {10 * EXAMPLES}) ORDER BY hash(value) LIMIT {EXAMPLES}"
+        f"SELECT DISTINCT value FROM ({numbered}) WHERE value IS NOT NULL "
+        f"AND (place % {step} = 0 OR {filled} < {10 * EXAMPLES}) ORDER BY hash(value) LIMIT {EXAMPLES}"
     )
     return [value for (value,) in found.fetchall()]
 

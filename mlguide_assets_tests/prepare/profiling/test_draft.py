@@ -85,11 +85,12 @@ def test_a_column_that_a_part_lacks_is_not_read_and_the_part_is_named(duck: Any,
 
 
 def test_columns_may_be_called_as_parameters_of_what_reads_them(duck: Any, tmp_path: Path) -> None:
-    people = "SELECT i AS customer_id, i % 2 AS self, i % 3 AS metrics, i % 4 AS exprs FROM range(40) t(i)"
+    numbers = "i % 2 AS self, i % 3 AS metrics, i % 4 AS exprs"
+    people = f"SELECT i AS customer_id, {numbers}, 'r' || i % 5 AS rowid FROM range(40) t(i)"
     orders = ORDERS.replace("AS amount", "AS amount, i % 3 AS self, i % 4 AS by, i % 5 AS having, i % 6 AS kwargs")
     text = draft_text(write_tables(tmp_path / "shop", customers=people, orders=orders), duck, tmp_path)
     tables = yaml.safe_load(text)["tables"]
-    assert {"self", "metrics", "exprs"} <= {*tables["customers"]["columns"]}
+    assert {"self", "metrics", "exprs", "rowid"} <= {*tables["customers"]["columns"]}
     assert {"self", "by", "having", "kwargs"} <= {*tables["orders"]["columns"]}
     assert checked_draft(text, duck, tmp_path).decisions
 
