@@ -53,7 +53,8 @@ def _write_delta(lake: Lake, table: str, partitions: Sequence[str], out: Path) -
         import deltalake
     except ImportError:
         raise InputError(
-            "--format delta needs the package deltalake: pip install 'mlguide[delta]', or use --format parquet."
+            "--format delta needs the package deltalake, which is not installed: 'uv pip install -c constraints.txt -e "
+            "\".[delta]\"' in the project's folder installs it; or use --format parquet."
         ) from None
     if not (out / DELTA_LOG).is_dir():
         _refuse_used(out, holds="nothing, or a Delta table")

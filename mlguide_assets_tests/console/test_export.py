@@ -134,7 +134,7 @@ def test_what_delta_does_not_have_is_reported(home: Home, tmp_path: Path, monkey
     with pytest.raises(InputError, match=r"plan \[2\] cannot be written as a Delta table .*: choose another folder"):
         export_table(home, "send_plan", tmp_path / "plan [2]", format_="delta")
     monkeypatch.setitem(sys.modules, "deltalake", None)
-    with pytest.raises(InputError, match=r"needs the package deltalake: pip install 'mlguide\[delta\]'"):
+    with pytest.raises(InputError, match=r"'uv pip install -c constraints.txt -e \"\.\[delta\]\"'"):
         export_table(home, "send_plan", tmp_path / "plan", format_="delta")
 
 

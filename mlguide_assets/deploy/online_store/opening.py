@@ -14,14 +14,20 @@ def open_store(home: Home, problem: str, address: str | None = None) -> OnlineSt
         problem: `Problem.key`; problems share a store and never meet.
 
     Raises:
-        InputError: no kind of store has such an address.
+        InputError: no kind of store has such an address, or the package for it is not installed.
     """
     if not address:
         from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 
         return SqliteStore(home.online_store(problem))
     if address.startswith(("redis://", "rediss://")):
-        from mlguide_assets.deploy.online_store.redis import RedisStore
+        try:
+            from mlguide_assets.deploy.online_store.redis import RedisStore
+        except ImportError as error:
+            raise InputError(
+                "The online store is a Redis, which needs the package redis, which is not installed: 'uv pip install "
+                "-c constraints.txt -e \".[redis]\"' in the project's folder installs it."
+            ) from error
 
         return RedisStore(address, problem)
     scheme = address.partition("://")[0]

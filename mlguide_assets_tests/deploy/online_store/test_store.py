@@ -335,3 +335,11 @@ def test_an_address_says_which_kind_of_store(tmp_path: Path) -> None:
     assert isinstance(open_store(Home(tmp_path), "sample", "rediss://localhost/1"), RedisStore)
     with pytest.raises(InputError, match=r"redis://host:6379/0.*'postgresql' is neither"):
         open_store(Home(tmp_path), "sample", "postgresql://user:secret@host/db")
+
+
+def test_without_its_package_a_redis_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mlguide_assets.deploy.online_store.redis", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=r"package redis.*'uv pip install -c constraints.txt -e \"\.\[redis\]\"'"):
+        open_store(Home(tmp_path), "sample", "redis://localhost/1")
