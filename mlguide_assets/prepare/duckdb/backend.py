@@ -5,6 +5,7 @@ the same columns, or at other instants, it becomes the same SQL with these put i
 """
 
 import re
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
@@ -60,6 +61,10 @@ class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types
     compiler = NestedSelects()
 
     def compile(self, expr: Any, /, **kwargs: Any) -> str:
+        with _room_to_recurse():
+            return self._compile(expr, **kwargs)
+
+    def _compile(self, expr: Any, /, **kwargs: Any) -> str:
         op = expr.as_table().op()
         if any(value is not None for value in kwargs.values()):
             return str(super().compile(expr, **kwargs))
@@ -94,6 +99,31 @@ class _Sql:
         written = [_text(node) for node in given]
         between = (written[number] for number in self.numbers)
         return "".join(each for pair in zip_longest(self.texts, between, fillvalue="") for each in pair)
+
+
+_DEPTH = 10_000
+_recursing, _limit = 0, 0
+_lock = threading.Lock()
+
+
+@contextmanager
+def _room_to_recurse() -> Iterator[None]:
+    """Allow calls to be nested more deeply: features of some dozens of columns make a query of as many selects, each
+    within another, and writing one takes a dozen calls. The limit is that of all threads.
+    """
+    global _recursing, _limit
+    with _lock:
+        if not _recursing:
+            _limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(max(_limit, _DEPTH))
+        _recursing += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _recursing -= 1
+            if not _recursing:
+                sys.setrecursionlimit(_limit)
 
 
 class _Kept:

@@ -1,5 +1,6 @@
 """SELECTs are merged only where an order hangs on it, and SQL that is kept is what would be written anew."""
 
+import sys
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -81,3 +82,14 @@ def test_an_instant_that_sql_leaves_out_or_writes_otherwise_is_compiled_anew(
 
 def plain_sql(rows: ibis.Table) -> str:
     return str(NestedSelects().to_sqlglot(rows).sql(dialect="duckdb"))
+
+
+def test_many_selects_that_cannot_be_merged_are_written(duck: Any) -> None:
+    """As for the automatic features of some dozens of columns; Python's limit is as before, afterwards."""
+    before = sys.getrecursionlimit()
+    rows = ROWS
+    for number in range(60):
+        place = ibis.row_number().over(order_by=[rows.a, rows[rows.columns[-1]]])
+        rows = rows.mutate(**{f"c{number}": place}).filter(ibis._.a > 0)
+    assert duck.execute(rows.count()) == 3
+    assert sys.getrecursionlimit() == before
