@@ -227,12 +227,14 @@ def _steps(events: Events, part: Part) -> ibis.Table:
     if frame.reach is None:
         first = rows.group_by(OF, "_value").aggregate({AT: rows[AT].min()})
         return first.select(OF, AT, _step=ibis.literal(1, "int64"))
-    again = rows[AT].lead().over(group_by=[OF, "_value"], order_by=AT)
-    rows = rows.mutate(_again=again)
-    leaves = rows[AT] + (frame.reach + 1 - frame.delay)
-    ends = rows.select(OF, ibis.least(leaves, ibis.coalesce(rows["_again"], leaves)).name(AT))
-    begins = rows.select(OF, AT, _step=ibis.literal(1, "int64"))
-    return begins.union(ends.mutate(_step=ibis.literal(-1, "int64")))
+    # Where it comes again before it has left, it neither leaves nor comes: of a value that all have, two rows stay.
+    same = ibis.window(group_by=[OF, "_value"], order_by=AT)
+    stays = frame.reach + 1 - frame.delay
+    rows = rows.mutate(_since=rows[AT] - rows[AT].lag().over(same), _until=rows[AT].lead().over(same) - rows[AT])
+    comes = rows.filter(rows["_since"].isnull() | (rows["_since"] > stays))
+    leaves = rows.filter(rows["_until"].isnull() | (rows["_until"] > stays))
+    begins = comes.select(OF, AT, _step=ibis.literal(1, "int64"))
+    return begins.union(leaves.select(OF, (leaves[AT] + stays).name(AT), _step=ibis.literal(-1, "int64")))
 
 
 def _over(reduction: ibis.Value, part: Part, of: str, *, one_per_instant: bool = False) -> ibis.Value:
