@@ -45,6 +45,20 @@ def last_day(rows: Mapping[date, int]) -> date | None:
     return days[-1] if days else None
 
 
+def first_day(rows: Mapping[date, int]) -> date | None:
+    """The day from which on there are data: `last_day` of the same days backwards.
+
+    >>> first_day({date(2002, 12, 31): 1, date(2024, 1, 1): 100, date(2024, 1, 2): 110})
+    datetime.date(2024, 1, 1)
+    """
+    found = last_day({_mirrored(day): count for day, count in rows.items()})
+    return _mirrored(found) if found else None
+
+
+def _mirrored(day: date) -> date:
+    return date.fromordinal(date.max.toordinal() + 1 - day.toordinal())
+
+
 def usual_rows(rows: Mapping[date, int], before: date) -> float:
     """The rows of a usual day: the median of the last eight weeks, of days that have any; 0 where none has."""
     recent = [count for day, count in rows.items() if timedelta() < before - day <= timedelta(weeks=8)]
@@ -84,7 +98,12 @@ def days_of(rows: "ibis.Table", time: str) -> tuple[DayOfRows, ...]:
 @lru_cache(maxsize=16)
 def _days_of(times: Any) -> tuple[DayOfRows, ...]:
     """Of an Ibis operation, which has this name of its tables: the same one is the same rows, and every asset asks."""
-    instants = times.to_expr()
+    return counted_days(times.to_expr()["at"])
+
+
+def counted_days(times: "ibis.Column") -> tuple[DayOfRows, ...]:
+    """The same of instants whose table may be another one under the same name. One pass each time."""
+    instants = times.as_table().select(at=times)
     dated = instants.filter(instants["at"].notnull()).mutate(day=instants["at"].date())
     at = dated["at"]
     days = dated.group_by("day").aggregate(rows=dated.count(), first=at.min(), last=at.max())

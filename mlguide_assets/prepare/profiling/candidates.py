@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from mlguide_assets.define.training import Evaluation
 from mlguide_assets.define.values import Duration
 from mlguide_assets.english import counted
+from mlguide_assets.prepare.clock import counted_days, first_day, last_day
 from mlguide_assets.prepare.decisions.enough import LEAST_OF_EACH_OUTCOME
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, ids_of, number_of, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
@@ -105,7 +106,10 @@ def lasting(source: Source, table: DraftTable, outcome: str, of: ibis.Value | No
 
 
 def first_and_last(rows: ibis.Table) -> tuple[datetime | None, datetime | None]:
-    """The first and the last time of events, without those that are yet to come."""
+    """The first and the last time of events, without those that are yet to come, and without a few that lie apart: a
+    trip of 2002 among those of 2024 is a mistake, and no history."""
     past = rows.filter(rows.happened <= ibis.now().cast("timestamp"))
-    found = past.aggregate(first=past.happened.min(), last=past.happened.max()).to_pyarrow().to_pylist()[0]
-    return found["first"], found["last"]
+    days = {each.day: each for each in counted_days(past["happened"])}
+    counts = {day: each.rows for day, each in days.items()}
+    first, last = first_day(counts), last_day(counts)
+    return (days[first].first, days[last].last) if first and last else (None, None)

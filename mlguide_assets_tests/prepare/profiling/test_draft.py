@@ -463,6 +463,14 @@ def test_of_data_that_have_ended_now_is_their_end(days_ago: int, clock: str | No
     assert said.get("serving", {}).get("clock") == clock
 
 
+def test_a_few_orders_that_lie_years_apart_are_no_history(duck: Any, tmp_path: Path) -> None:
+    dense = ORDERS.replace("% 300", "% 30")
+    apart = f"SELECT * REPLACE (IF(order_id < 2, '2002-12-31'::TIMESTAMP, ordered_at) AS ordered_at) FROM ({dense})"
+    said = drafted(write_tables(tmp_path / "in", customers=CUSTOMERS, orders=apart), duck, tmp_path)
+    assert f"{said['history_start']}" == "2024-01-01"
+    assert said["features"]["automatic"]["windows"][0] == "1d"
+
+
 def test_a_column_that_may_be_known_has_a_name_that_is_free(duck: Any, tmp_path: Path) -> None:
     scored = f"SELECT *, order_id % 7 / 7 AS probability, (order_id % 5 = 0)::INT AS late FROM ({ORDERS})"
     folder = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=scored)
