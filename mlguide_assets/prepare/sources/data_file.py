@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import ibis
 
+from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
@@ -24,6 +25,8 @@ from mlguide_assets.prepare.sources.spellings import NULL_WORDS, number_reader, 
 
 _REST = "(rest of) "
 """Before the name of a column of numbers: the column of what is none, as text."""
+_ADDRESS = r"([A-Za-z][\w+.-]+):/([^/].*)"
+"""As a path, which has one slash of the two."""
 
 
 def read_columns(
@@ -118,6 +121,9 @@ def _require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str,
 
 def _found(path: Path) -> FoundTable:
     if not path.exists():
+        if address := fullmatch(_ADDRESS, str(path)):
+            shown = shown_address("://".join(address.groups()))
+            raise InputError(f"{shown} is an address, and --data takes a file: write its rows to CSV or Parquet first.")
         raise InputError(f"The file {path} does not exist: check --data.")
     found = as_table(path)
     if found is None:

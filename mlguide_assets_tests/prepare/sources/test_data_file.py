@@ -111,6 +111,12 @@ def test_an_unknown_column_is_answered_with_those_there_are(
     assert str(error.value) == f"--reward {name}: {path} has no column {name!r}; {hint}"
 
 
+def test_an_address_is_no_file_and_its_password_is_not_shown(scratch: Path, connection: Any) -> None:
+    with pytest.raises(InputError) as error:
+        read_columns(Path("postgresql://u:secret@host/db"), AMOUNT, connection, scratch)
+    assert str(error.value).startswith("postgresql://u:***@host/db is an address, and --data takes a file")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
