@@ -18,6 +18,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.features import Automatic, Declaration, Features, split_names
 from mlguide_assets.define.prediction import Predict
 from mlguide_assets.define.schema import Schema
+from mlguide_assets.prepare.clock import counted_days, first_day, last_day
 from mlguide_assets.prepare.drawn_rows import some_rows
 from mlguide_assets.prepare.features.automatic import (
     automatic_declarations,
@@ -145,8 +146,10 @@ def follows_from_data(problem: Declared) -> bool:
 
 
 def _length(rows: ibis.Table, time: str) -> timedelta:
-    first, last = rows.aggregate(first=rows[time].min(), last=rows[time].max()).to_pyarrow().to_pylist()[0].values()
-    return timedelta() if first is None else last - first
+    """From the first to the last day that rows have, without a few that lie years apart: they are no history."""
+    counts = {each.day: each.rows for each in counted_days(rows[time])}
+    first, last = first_day(counts), last_day(counts)
+    return last - first if first and last else timedelta()
 
 
 def _with(problem: Declared, declared: Mapping[str, Declaration]) -> ResolvedProblem:

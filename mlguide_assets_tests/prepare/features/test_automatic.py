@@ -150,6 +150,19 @@ def test_the_past_of_every_entity_is_declared(of_members: Features) -> None:
     assert len(names) <= 60
 
 
+def test_a_visit_that_lies_years_apart_is_no_history_of_seasons() -> None:
+    tables = tables_of()
+    first = tables["visits"].order_by("at").limit(1).to_pyarrow()
+    apart = first.set_column(
+        first.column_names.index("at"), "at", pa.array([START - timedelta(days=7000)], first["at"].type)
+    )
+    tables["visits"] = ibis.memtable(pa.concat_tables([tables["visits"].to_pyarrow(), apart]))
+    problem = World(EVENT, Features.model_validate({"automatic": AUTOMATIC}))
+    found = resolved_features(problem, tables, decision_rows(tables, problem, clock=END), until=UNTIL)
+    assert "day_of_week" in found.declared
+    assert "month" not in found.declared
+
+
 def test_no_id_free_text_or_value_of_many_is_a_feature(of_members: Features, of_visits: Features) -> None:
     for features in (of_members, of_visits):
         text = "\n".join(map(declaration_as_yaml, features.declared.values()))
