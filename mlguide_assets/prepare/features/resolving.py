@@ -38,8 +38,10 @@ from mlguide_assets.prepare.features.events import Tables
 from mlguide_assets.prepare.features.instants import FEW, Instants
 from mlguide_assets.prepare.features.pasts import FREQUENT, profile_of, that_have_names, values_of
 
-SAMPLE = 4_000
-"""Decision rows on which constants and copies are looked for, about."""
+SAMPLE, SINGLE = 4_000, 2_000
+"""Decision rows on which constants and copies are looked for, about; fewer where they are drawn one by one, since they
+are less alike.
+"""
 NEWEST, OUTGROWN, FEWEST_NEWEST = 0.2, 0.15, 50
 """A feature outgrows its past if more than this share of the newest fifth of its rows lies outside the central 98 % of
 the earlier ones. Fewer rows than the third number decide nothing."""
@@ -190,7 +192,8 @@ def _sample(rows: ibis.Table, problem: Declared) -> ibis.Table:
         return rows
     keys = [id_column(noun) for noun in nouns_of(problem)]
     every = [time_column(problem), *keys]
-    return some_rows(rows, unit=keys[0], keys=every, share=SAMPLE / total, salt="automatic features")
+    shares = {"share": SAMPLE / total, "single": SINGLE / total}
+    return some_rows(rows, unit=keys[0], keys=every, salt="automatic features", **shares)
 
 
 def _measured(

@@ -8,7 +8,7 @@ Events that are written later than they happen, each in its own time, are anothe
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ibis
 
@@ -180,10 +180,12 @@ def _past(
     asked = spine.select(OF, spine[INSTANT].name(AT), ibis.literal(True).name(_ASKED))
     measures = {_measure_name(part, parts): part.measure for part in parts if part.measure.how != "distinct"}
     distinct = {_measure_name(part, parts): part for part in parts if part.measure.how == "distinct"}
-    tables = [_reduced(events, measures, asked, placed) if measures else asked]
-    for name, part in distinct.items():
-        steps = placed(_steps(events, part))
-        tables.append(steps.group_by(OF, AT).aggregate({name: steps["_step"].sum().cast("int64")}))
+    at_places = replace(events, rows=placed(events.rows.mutate(_exact=events.rows[AT])))
+    tables = [_reduced(at_places, measures, asked) if measures else asked]
+    if distinct:
+        # Values that no frame separates are one before their steps are looked for, which leave at places of their own.
+        steps = placed(unioned([_steps(at_places, part, name) for name, part in distinct.items()]))
+        tables.append(steps.group_by(OF, AT).aggregate({name: steps[name].sum().cast("int64") for name in distinct}))
     if len(tables) == 1:
         return tables[0]
     # Windows cost as many rows as they run over, so the tables share theirs.
@@ -193,11 +195,9 @@ def _past(
     return rows.group_by(OF, AT).aggregate({_ASKED: rows[_ASKED].any(), **columns})
 
 
-def _reduced(
-    events: Events, measures: Mapping[str, Measure], asked: ibis.Table, placed: Callable[[ibis.Table], ibis.Table]
-) -> ibis.Table:
+def _reduced(events: Events, measures: Mapping[str, Measure], asked: ibis.Table) -> ibis.Table:
     """Measures over the events at each place, and the instants that are asked about, of which most are such places."""
-    rows = unioned([placed(events.rows.mutate(_exact=events.rows[AT])), asked])
+    rows = unioned([events.rows, asked])
     asked_about = rows[_ASKED].count()
     reductions: dict[str, ibis.Value] = {_ASKED: asked_about > 0}
     for name, measure in measures.items():
@@ -212,13 +212,13 @@ def _reduced(
     return rows.group_by(OF, AT).aggregate(reductions)
 
 
-def _steps(events: Events, part: Part) -> ibis.Table:
+def _steps(events: Events, part: Part, name: str) -> ibis.Table:
     """Where the number of different values rises and falls, so that its sum up to an instant is that number.
 
     A value is there from its event on, until the event leaves the frame or the same value comes again.
 
     Returns:
-        `_of`, at, `_step`: 1 or -1.
+        `_of`, at, and under the name 1 or -1.
     """
     measure, frame = part.measure, part.frame
     rows = events.rows.mutate(_value=events.value(measure))
@@ -226,15 +226,15 @@ def _steps(events: Events, part: Part) -> ibis.Table:
     rows = rows.filter(chosen).select(OF, "_value", AT).distinct()
     if frame.reach is None:
         first = rows.group_by(OF, "_value").aggregate({AT: rows[AT].min()})
-        return first.select(OF, AT, _step=ibis.literal(1, "int64"))
+        return first.select(OF, AT, ibis.literal(1, "int64").name(name))
     # Where it comes again before it has left, it neither leaves nor comes: of a value that all have, two rows stay.
     same = ibis.window(group_by=[OF, "_value"], order_by=AT)
     stays = frame.reach + 1 - frame.delay
     rows = rows.mutate(_since=rows[AT] - rows[AT].lag().over(same), _until=rows[AT].lead().over(same) - rows[AT])
     comes = rows.filter(rows["_since"].isnull() | (rows["_since"] > stays))
     leaves = rows.filter(rows["_until"].isnull() | (rows["_until"] > stays))
-    begins = comes.select(OF, AT, _step=ibis.literal(1, "int64"))
-    return begins.union(leaves.select(OF, (leaves[AT] + stays).name(AT), _step=ibis.literal(-1, "int64")))
+    begins = comes.select(OF, AT, ibis.literal(1, "int64").name(name))
+    return begins.union(leaves.select(OF, (leaves[AT] + stays).name(AT), ibis.literal(-1, "int64").name(name)))
 
 
 def _over(reduction: ibis.Value, part: Part, of: str, *, one_per_instant: bool = False) -> ibis.Value:
