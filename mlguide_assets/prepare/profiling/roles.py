@@ -36,6 +36,8 @@ from mlguide_assets.prepare.profiling.nouns import (
 from mlguide_assets.prepare.profiling.references import REPEATED, Reference, find_references, partial_reference
 
 MOST_CODES = 1000
+MOST_GROUPS, ROWS_OF_GROUP = 9, 1_000
+"""So few ids, each with so many rows or more, say what kind a row is: the past of a tenth of all rows says little."""
 Role = Literal["entity", "event", "code", "unused"]
 
 
@@ -172,13 +174,24 @@ class Source:
         return found
 
     def is_kind(self, table: str, column: ColumnProfile) -> bool:
-        """Whether a column, such as `errorID` of errors, has a few ids of what each row is: those of its kind."""
-        return (
-            1 < column.distinct < FEWEST_IDS
-            and column.name not in {*self.profiles[table].unique, *(each.column for each in self.of(table))}
-            and is_id_name(column.name)
-            and noun_of_id(column.name) == self._noun_of_table(table)
-        )
+        """Whether a column has a few ids of kinds of rows: of what each row is, as `errorID` of errors, or of what very
+        many rows are, as the two vendors of a million trips.
+        """
+        others = {*self.profiles[table].unique, *(each.column for each in self.of(table))}
+        if not 1 < column.distinct < FEWEST_IDS or column.name in others or not is_id_name(column.name):
+            return False
+        return noun_of_id(column.name) == self._noun_of_table(table) or self.is_group(table, column)
+
+    def is_group(self, table: str, column: ColumnProfile) -> bool:
+        """Whether ids are those of a few large groups, beside ids of things that the rows are about."""
+        few = column.distinct <= MOST_GROUPS and column.filled >= ROWS_OF_GROUP * column.distinct
+        if not few or is_person(noun_of_id(column.name)):
+            return False
+        columns = self.profiles[table].columns
+        about = {each.column for each in self.of(table)} | {
+            each.name for each in columns.values() if _is_entity_id(each)
+        }
+        return any(columns[name].distinct >= FEWEST_IDS for name in about.difference(self.profiles[table].unique))
 
 
 def _table_name(name: str) -> str:

@@ -145,7 +145,7 @@ def _columns(source: Source, name: str, used: dict[str, str]) -> tuple[list[Line
     lines, left_out = columns_of(source.profiles[name], used, _parts(source, name, used))
     codes = [_code(source, each) for each in source.of(name) if _is_category(source, each) and each.column not in used]
     codes += [
-        _kind(each)
+        _kind(source, name, each)
         for each in source.profiles[name].columns.values()
         if each.name not in used and source.is_kind(name, each)
     ]
@@ -159,8 +159,11 @@ def _is_category(source: Source, reference: Reference) -> bool:
     return few and source.roles[reference.target] in ("code", "unused")
 
 
-def _kind(column: ColumnProfile) -> Line:
-    return Line(file_name(column.name), "category", f"{column.distinct:,} values: the kind of each row, by its name")
+def _kind(source: Source, name: str, column: ColumnProfile) -> Line:
+    evidence = f"{column.distinct:,} values: the kind of each row, by its name"
+    if source.is_group(name, column):
+        evidence = f"? {column.distinct:,} ids, each in many rows: if their pasts matter, in 'of'"
+    return Line(file_name(column.name), "category", evidence)
 
 
 def _code(source: Source, reference: Reference) -> Line:

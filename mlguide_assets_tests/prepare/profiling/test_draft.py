@@ -177,6 +177,28 @@ def test_words_that_all_tables_begin_with_name_nothing_and_an_event_has_kinds(du
     assert "# the first failure; the last is of 2024-10-2" in text
 
 
+@pytest.mark.parametrize(
+    ("vendors", "rows", "entities"),
+    [(2, 2_000, {"zone"}), (2, 1_000, {"zone", "vendor"}), (12, 15_000, {"zone", "vendor"})],
+)
+def test_a_few_ids_of_thousands_of_rows_each_are_kinds_beside_ids_of_more(
+    vendors: int, rows: int, entities: set[str], duck: Any, tmp_path: Path
+) -> None:
+    """Two vendors of all trips say what kind a trip is. Twelve may each have a past, as may two of a few hundred."""
+    ids = f"i * 7 % 90 AS zoneID, i % {vendors} AS vendorID"
+    trips = f"SELECT {DAYS} AS at, {ids}, i % 9 = 0 AS lost FROM range({rows}) t(i)"
+    source = write_tables(tmp_path / "trips", trips=trips)
+    table = drafted(source, duck, tmp_path)["tables"]["trips"]
+    assert table["of"].keys() == entities
+    assert table["columns"].get("vendorID") == (None if "vendor" in entities else "category")
+
+
+def test_few_ids_are_what_events_are_about_where_there_are_no_others(duck: Any, tmp_path: Path) -> None:
+    trips = f"SELECT {DAYS} AS at, i % 2 AS vendorID, i % 9 = 0 AS lost FROM range(6000) t(i)"
+    table = drafted(write_tables(tmp_path / "trips", trips=trips), duck, tmp_path)["tables"]["trips"]
+    assert table["of"] == {"vendor": "vendorID"}
+
+
 def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: Path) -> None:
     source = write_tables(
         tmp_path / "racing",
