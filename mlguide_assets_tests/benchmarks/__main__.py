@@ -16,7 +16,7 @@ from rich.table import Table
 from mlguide_assets_tests.benchmarks.rows import Row
 from mlguide_assets_tests.benchmarks.rows_of_experiments import error_rates, figures, off_policy, replayed
 from mlguide_assets_tests.benchmarks.rows_of_homes import analyse, drift, loading, rollback, serving, whole_run
-from mlguide_assets_tests.benchmarks.rows_of_problems import chance, problems
+from mlguide_assets_tests.benchmarks.rows_of_problems import chance, check, problems
 from mlguide_assets_tests.benchmarks.rows_of_tables import (
     engines,
     features,
@@ -71,6 +71,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
         ("off_policy", off_policy),
         ("experiments", error_rates),
         ("problems", problems),
+        ("check", lambda: check(folder)),
         ("spark", lambda: spark(folder)),
     ]
 

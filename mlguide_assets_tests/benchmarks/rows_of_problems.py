@@ -1,11 +1,15 @@
 """How well other people's tables are predicted."""
 
+import contextlib
 import json
 import subprocess
+import time
 from pathlib import Path
 
 from mlguide_assets_tests.benchmarks.chance import WORLDS, about, write_world
+from mlguide_assets_tests.benchmarks.problem_data import AbsentError, folder_of
 from mlguide_assets_tests.benchmarks.rows import MLGUIDE, Row, measured, printed_by, within
+from mlguide_assets_tests.benchmarks.trips import write_trips
 
 _REFERENCES = {
     "f1_dnf": {"roc_auc": 0.82},
@@ -50,6 +54,29 @@ def _wide_problem() -> list[Row]:
     what = f"features of 1.47 M purchases, {got['automatic']} automatic ones, processor time; ROC AUC with them"
     figure = f"{seconds:.0f} s, {gigabytes:.1f} GB; {value:.3f} ({low:.3f}–{high:.3f})"
     return [(what, figure, "≤ 60 s, ≤ 4 GB", within(seconds <= 60 and gigabytes <= 4))]
+
+
+def check(folder: Path) -> list[Row]:
+    """`mlguide check` of drafts: of a million trips of few places, and of the purchases of `journey_churn`."""
+    write_trips(folder / "trips", 1_000_000)
+    sources = {"1 M trips between 263 places": folder / "trips"}
+    with contextlib.suppress(AbsentError):
+        sources["1.47 M purchases and their tables"] = folder_of("journey")
+    return [
+        row for number, (what, source) in enumerate(sources.items()) for row in _checked(folder, what, source, number)
+    ]
+
+
+def _checked(folder: Path, what: str, source: Path, number: int) -> list[Row]:
+    file = folder / f"drafted-{number}.yaml"
+    measured([MLGUIDE, "init", "--source", str(source), "--out", str(file)], folder / "printed")
+    start = time.perf_counter()
+    shown = subprocess.run([MLGUIDE, "check", str(file), "--json"], check=True, capture_output=True, text=True)
+    seconds, found = time.perf_counter() - start, json.loads(shown.stdout)
+    millions = max(table["rows"] for table in found["tables"].values()) / 1_000_000
+    figure = f"{seconds:.1f} s, {seconds / millions:.1f} s for 1 M"
+    name = f"mlguide check of {what}, {len(found['features']['automatic'])} automatic features"
+    return [(name, figure, "1 M: ≤ 10 s", within(seconds / millions <= 10))]
 
 
 def chance(folder: Path) -> list[Row]:
