@@ -25,7 +25,7 @@ PREVIEW_ROWS = 5
 
 
 def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partition: str | None) -> dict[str, Any]:
-    """Row counts, columns with their meanings, the first rows, and where the snapshot is."""
+    """Row counts, columns with their meanings, some rows, the newest of a table that grows, and where it is."""
     import ibis
 
     from mlguide_assets.defs.columns import column_meanings

@@ -158,8 +158,10 @@ class Lake:
         return pa.concat_tables([read_file(path) for path in paths], promote_options="default")
 
     def first_rows(self, snapshot: Snapshot, count: int, partition: str | None = None) -> pa.Table:
-        """The first rows of a snapshot, or of one of its partitions; without Ibis and DuckDB."""
-        keys = sorted(snapshot.partitions) if partition is None else [partition]
+        """The first rows of a partition; by default of the newest, and of those before it where it has fewer. Without
+        Ibis and DuckDB.
+        """
+        keys = sorted(snapshot.partitions, reverse=True) if partition is None else [partition]
         found: list[pa.Table] = []
         for key in keys:
             (path,) = self._files.paths(snapshot.table, [snapshot.partitions[key]])
