@@ -224,10 +224,10 @@ def online_store(context: dg.AssetExecutionContext, workspace: Workspace, **read
 )
 def batch_predictions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Output[Any]:
     from mlguide_assets.deploy.batch import predictions_of_day
-    from mlguide_assets.deploy.bundle import champion
+    from mlguide_assets.deploy.gate.promotion import usable_champion
 
     problem, day = workspace.problem, date.fromisoformat(context.partition_key)
-    current = champion(workspace.home.bundles(problem.key))
+    current = usable_champion(workspace.home, workspace.lake, problem)
     predictions = predictions_of_day(workspace.lake, current, problem, day=day, run_id=context.run.run_id)
     return dg.Output(predictions, metadata={"champion": current.version if current else "no champion"})
 

@@ -142,6 +142,7 @@ def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, featu
 )
 def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
     """Choose a model, fit all on the same earlier decisions, and score the later ones."""
+    from mlguide_assets.deploy.gate.promotion import usable_champion
     from mlguide_assets.deploy.registry.check import prepare_registry
     from mlguide_assets.deploy.registry.registration import registry_of
     from mlguide_assets.retrain.ticks import asked_by_evidence, ticks_of
@@ -153,6 +154,8 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     problem = workspace.problem
     registry = registry_of(workspace.home, problem)
     prepare_registry(registry, context.log.info)
+    # What the candidate will be compared with.
+    usable_champion(workspace.home, workspace.lake, problem)
     preload(AFTER_TRAINING, then=lambda: registry.client)
     recipe = current_recipe(workspace.lake)
     if asked_by_evidence(ticks_of(workspace.home, problem), context.run.tags.get(TICK)):

@@ -246,8 +246,8 @@ def pointer_path(bundles: Path, role: Role) -> Path:
 
 
 _REMEDY = (
-    "restore it, or 'mlguide rollback' goes to a whole version, 'mlguide promote' exports one again from the registry; "
-    "a challenger gets another one by the next run."
+    "the next 'mlguide run' makes it again from the registry, 'mlguide promote' does so at once, and "
+    "'mlguide rollback' goes to another version."
 )
 _VERSION, _HASH = re.compile(r"[\w-]+"), re.compile("[0-9a-f]{64}")
 

@@ -318,7 +318,7 @@ def test_a_damaged_bundle_does_not_become_champion(bundle: Path) -> None:
 
 def test_a_champion_that_is_damaged_can_be_left_for_a_whole_version(bundle: Path) -> None:
     shutil.rmtree(bundle)
-    with pytest.raises(InputError, match=r"There is no bundle of version 3 in .*: restore it, or 'mlguide rollback'"):
+    with pytest.raises(InputError, match=r"There is no bundle of version 3 in .*: the next 'mlguide run' makes it"):
         champion(bundle.parent)
     assert pointed_version(bundle.parent) == "3"
     set_champion(bundle.parent, "2")

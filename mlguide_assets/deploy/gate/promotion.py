@@ -17,6 +17,7 @@ from mlguide_assets.deploy.bundle import (
     pointed,
     pointed_version,
     set_challenger,
+    set_champion,
 )
 from mlguide_assets.deploy.gate.champion_change import change_champion
 from mlguide_assets.deploy.gate.criteria import CANARY_CRITERION, EXPERIMENT, Criterion
@@ -227,6 +228,31 @@ def _is_usable(bundles: Path) -> bool:
         return pointed(bundles, CHALLENGER) is not None
     except InputError:
         return False
+
+
+def usable_champion(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
+    """The champion, if there is one; where its bundle is damaged or gone, with one that is made again.
+
+    A run would find it so only after training, at the gate.
+
+    Raises:
+        InputError: the pointer is damaged; or the bundle is, and the registry cannot make it again.
+    """
+    bundles = home.bundles(problem.key)
+    try:
+        return champion(bundles)
+    except InputError as damage:
+        version = pointed_version(bundles)
+        assert version is not None
+        registry = registry_of(home, problem)
+        with decision_lock(home, problem):
+            try:
+                install(home, lake, registry, bundles, problem, version, registry.trained_at(version), again=True)
+            except (LostVersionError, UnscorableError):
+                raise damage from None
+            set_champion(bundles, version)
+        _log.warning("The bundle of the champion, version %s, was damaged or gone; it is made again.", version)
+        return champion(bundles)
 
 
 def usable_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | None:

@@ -26,7 +26,7 @@ from mlguide_assets.deploy.gate.history import (
 )
 from mlguide_assets.deploy.gate.holdout_record import TEST_PREDICTIONS, kept_predictions
 from mlguide_assets.deploy.gate.override import promote, rollback
-from mlguide_assets.deploy.gate.promotion import decide_again, usable_challenger
+from mlguide_assets.deploy.gate.promotion import decide_again, usable_challenger, usable_champion
 from mlguide_assets.deploy.gate.recorded_criteria import record_criterion
 from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import Registry
@@ -163,6 +163,26 @@ def test_a_challenger_whose_bundle_is_damaged_or_gone_gets_another_one_by_every_
         found = pointed(house.bundles, CHALLENGER)
         assert found is not None
         assert found.version == "2"
+
+
+def test_a_champion_whose_bundle_is_damaged_or_gone_gets_another_one(house: House) -> None:
+    before = champion(house.bundles)
+    assert before is not None
+    for harmed in (before.folder, before.folder / "encoding.json"):
+        shutil.rmtree(harmed) if harmed.is_dir() else harmed.unlink()
+        found = usable_champion(house.home, house.lake, PROBLEM)
+        assert found == champion(house.bundles)
+        assert found is not None
+        assert (found.version, found.lineage) == (before.version, before.lineage)
+
+
+def test_a_damaged_champion_that_the_registry_lost_is_named(house: House) -> None:
+    (house.bundles / "1" / "encoding.json").unlink()
+    shutil.rmtree(next(house.home.registry.rglob("candidate")))
+    with pytest.raises(
+        InputError, match=r"The bundle .*1 is damaged and is not loaded, since encoding.json is missing"
+    ):
+        usable_champion(house.home, house.lake, PROBLEM)
 
 
 def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(house: House) -> None:
