@@ -122,8 +122,11 @@ def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
 
 
 def ids_of(rows: ibis.Table, column: str) -> ibis.Column:
-    """A column of ids as text: 7 is the one that another table writes as 7.0, as whole numbers are read."""
-    return read_texts(rows[column])
+    """A column of ids as text: 7 is the one that another table writes as 7.0 or 7,0, as whole numbers are read."""
+    text = read_texts(rows[column])
+    if not rows[column].type().is_string():
+        return text
+    return ibis.ifelse(text.re_search(r"^\d+,0{1,2}$"), text.re_replace(r",0+$", ""), text)
 
 
 def seconds(time: ibis.Value) -> ibis.Value:

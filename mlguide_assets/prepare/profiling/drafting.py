@@ -111,13 +111,14 @@ def _names_rows(column: ColumnProfile) -> bool:
 
 def needs_line(column: ColumnProfile) -> bool:
     """Whether a column that is named elsewhere must be listed, since the name alone does not say it all."""
-    return file_name(column.name) != column.name or bool(column.format)
+    return file_name(column.name) != column.name or (column.is_time and bool(column.format))
 
 
 def _value(column: ColumnProfile, used: dict[str, str]) -> Any:
     kind = "time" if column.is_time else "id" if column.name in used else column.kind
     more = {"name": column.name} if file_name(column.name) != column.name else {}
-    more |= {"format": column.format} if column.format else {}
+    # An id is read as it is written, also where its values would read as numbers in a format.
+    more |= {"format": column.format} if column.format and kind != "id" else {}
     return {"kind": kind, **more} if more else kind
 
 

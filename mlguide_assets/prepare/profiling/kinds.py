@@ -14,6 +14,7 @@ from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(r"0\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+|\d+)(,\d+)?")
+_WHOLE_WITH_COMMA = re.compile(r"\d+(,0{1,2})?")
 _THOUSANDS_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3})*")
 _SIGN = "[%‰€$£¥₹]|EUR|USD|GBP|CHF"
 _SIGNED = re.compile(
@@ -139,12 +140,17 @@ def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Gue
     if all(_TIME_OF_DAY.fullmatch(text) for text in given):
         return Guess("text", remark="times of day, which are not read", usable=False)
     if any("," in text for text in given) and all(_DECIMAL_COMMA.fullmatch(text) for text in given):
-        return _of_commas(given)
+        return _of_commas(name, given, distinct, filled)
     return _of_words(name, given, distinct, filled)
 
 
-def _of_commas(given: list[str]) -> Guess:
-    """Numbers as in `1.234,56`; where each could as well be one with commas between thousands, none is guessed."""
+def _of_commas(name: str, given: list[str], distinct: int, filled: int) -> Guess:
+    """Numbers as in `1.234,56`; where each could as well be one with commas between thousands, none is guessed.
+
+    Ids with an empty one among them are numbers with a fraction to pandas, which writes 12346 as 12346,0.
+    """
+    if names_ids(name, distinct, filled) and all(_WHOLE_WITH_COMMA.fullmatch(text) for text in given):
+        return Guess("id")
     if all(_THOUSANDS_COMMA.fullmatch(text) for text in given):
         first = shortened(next(text for text in given if "," in text))
         return Guess("text", remark=f"{first!r} may be a fraction or thousands: format: {DECIMAL_COMMA}?", usable=False)

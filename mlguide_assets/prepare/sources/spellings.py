@@ -19,9 +19,9 @@ NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan
 MORE_NULL_WORDS = ("NA", "na", "none", "nil", "-", "--")
 """These mean it where a number or a time is expected."""
 
-_WHOLE = r"^[+-]?\d{1,19}(\.0*)?$"
-_GROUPED = r"^[+-]?[1-9]\d{0,2}\.000$"
-"""1.000 is one, or a thousand where a point groups digits."""
+_WHOLE = r"^[+-]?\d{1,19}(\.0*|,0+)?$"
+_GROUPED = r"^[+-]?[1-9]\d{0,2}[.,]000$"
+"""1.000 is one, or a thousand where a point groups digits; so is 1,000."""
 _THOUSANDS = ". '\u2019\u00a0\u202f"
 _MOSTLY = 0.95
 EXACT, EXACT_SINGLE = 2**53, 2**24
@@ -58,7 +58,7 @@ def read_numbers(column: ibis.Column) -> ibis.Column:
         # As a database writes it, which is nearly always and takes no pattern.
         return ibis.cases(
             (number.cast("string") == column, number),
-            (whole, column.re_replace(r"\.0*$", "").try_cast("int64")),
+            (whole, column.re_replace(r"[.,]0*$", "").try_cast("int64")),
             else_=nothing,
         )
     if given.is_floating():

@@ -42,7 +42,7 @@ def read(reader: Any, values: pa.Array, duck: Any) -> list[Any]:
 
 NUMBERS: dict[str, int | None] = {
     "7": 7, " 7 ": 7, "\t7": 7, "+7": 7, "-7": -7, "007": 7, "7.": 7, "7.0": 7, "7.00": 7, "0.000": 0,
-    "12345.000": 12345,
+    "12345.000": 12345, "7,0": 7, "7,00": 7, "12345,000": 12345, "7,": None,
     str(LARGEST): LARGEST, str(-LARGEST - 1): -LARGEST - 1, str(LARGEST + 1): None, "9" * 30: None,
     "1.000": None, "1,000": None, "1,5": None, "1.5": None, "1e3": None, "0x10": None, "1 000": None, "x": None,
     "inf": None, "NULL": None, r"\N": None, "nan": None, "": None, "true": None, "٣": None,
