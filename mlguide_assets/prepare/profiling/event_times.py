@@ -1,6 +1,7 @@
 """Which of its times says when an event happened, and which when its row was written."""
 
 import re
+from collections.abc import Iterable
 
 import ibis
 
@@ -19,6 +20,12 @@ _NOW = word_set(
     "cumulative streak mrr arr tenure recency ltv clv points spend spent "
     "reputation karma followers views votes upvotes downvotes"
 )
+_COUNT = word_set("count counts num number n nb total")
+_REACTION = word_set("view like dislike favorite favourite upvote downvote vote comment answer reply retweet download")
+_REACTIONS = word_set("views likes dislikes favorites favourites upvotes downvotes votes retweets")
+"""What others do with a thing that somebody has published, and how many times."""
+_RATED = word_set("score points")
+"""In a table with such counts, what sums them up."""
 _FORESEEN = word_set(
     "due expiry expires estimated expected planned scheduled promised limit deadline last next to thru through until"
 )
@@ -135,6 +142,23 @@ def is_of_now(name: str) -> bool:
     """
     parts = words(name)
     return bool(_NOW & set(parts)) or comes_later(name) or names_outcome(name) or parts[:1] in (["n"], ["num"], ["nb"])
+
+
+def counts_on(names: Iterable[str]) -> list[str]:
+    """Of the columns of an event, those that grow after it, such as the views of a question: a table has them of today.
+
+    >>> counts_on(["ViewCount", "AnswerCount", "likes", "Score", "amount"])
+    ['ViewCount', 'AnswerCount', 'likes', 'Score']
+    >>> counts_on(["score", "item_count"])
+    []
+    """
+    parts = {name: set(words(name)) for name in names}
+    counts = [name for name, each in parts.items() if each & _REACTIONS or _counts_reactions(each)]
+    return [name for name, each in parts.items() if name in counts or (counts and each <= _RATED)]
+
+
+def _counts_reactions(parts: set[str]) -> bool:
+    return bool(parts & _COUNT) and bool({singular(part) for part in parts} & _REACTION)
 
 
 def may_be_of_an_outcome(name: str) -> bool:

@@ -17,6 +17,7 @@ from mlguide_assets.prepare.profiling.drafting import (
 )
 from mlguide_assets.prepare.profiling.event_times import (
     comes_later,
+    counts_on,
     is_of_now,
     when_it_began,
     when_it_was_written,
@@ -217,6 +218,9 @@ def _event(source: Source, name: str) -> DraftTable:
             used[written[0].name] = ""
     lines += _zone(profile)
     columns, left_out = _columns(source, name, used)
+    growing = counts_on(line.key for line in columns if kind_of(line) == "number")
+    columns = [line for line in columns if line.key not in growing]
+    left_out += [(each, f"? counts on after the {noun}: as it is now, not as it was then") for each in growing]
     concerns = {each: file_name(column) for each, column, _ in of}
     key_columns = _source_names(profile, key.value if key.active else [])
     contracts = (*_contracts(source, name, [*used], of), *rules_of_empty_keys(source.names[name], profile, key_columns))
