@@ -15,10 +15,14 @@ from mlguide_assets.prepare.clock import counted_days, first_day, last_day
 from mlguide_assets.prepare.decisions.enough import LEAST_OF_EACH_OUTCOME
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name, ids_of, number_of, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
+from mlguide_assets.prepare.profiling.nouns import word_set, words
 from mlguide_assets.prepare.profiling.roles import Source
 
 FEWEST = 20
 """A rarer outcome is none that can be learned."""
+ROWS_OF_DAY, FEWEST_OF_DAYS, MOSTLY_OF_DAYS = 8, 5, 0.98
+"""Of so many days or more with so many rows each, the share that must be of one value, where a column is of the day."""
+_CALENDAR = word_set("holiday workday workingday weekday weekend dayofweek season")
 TEST_SHARE = Evaluation().test_share
 
 
@@ -37,7 +41,7 @@ class Candidate:
         """Whether rows of its event have the positive outcome of its column; null where that is empty."""
         positive, column = self.predict["label"]["positive"], table.profile.columns[str(self.column)]
         if not isinstance(positive, Mapping):
-            return rows[column.name].cast("string") == positive
+            return rows[column.name].cast("string").isin([positive] if isinstance(positive, str) else positive)
         number = number_of(rows, column)
         return number >= positive["at_least"] if "at_least" in positive else number <= positive["at_most"]
 
@@ -72,6 +76,27 @@ def _timed(source: Source, table: DraftTable) -> ibis.Table:
     parents = source.rows(reference.target)
     times = parents.select(parent_of_it=ids_of(parents, reference.key), happened=time_of(parents, at))
     return rows.join(times, ids_of(rows, reference.column) == times.parent_of_it)
+
+
+def says_of_the_day(source: Source, table: DraftTable, column: ColumnProfile) -> bool:
+    """Whether a column says something of the day, not of what happened on it: a calendar knows it beforehand.
+
+    By its name, as that of `workingday` is; or since all rows of a day have the same, wherever it is not as usual.
+    """
+    parts = words(column.name)
+    if _CALENDAR & {*parts, "".join(parts)}:
+        return True
+    rows = instants(source, table)
+    value = rows[column.name].cast("string")
+    usual = column.values[0][0] if column.values else ""
+    by_day = rows.group_by(day=rows.happened.date()).aggregate(
+        rows=value.count(), lowest=value.min(), highest=value.max()
+    )
+    other = by_day.filter((by_day.rows >= ROWS_OF_DAY) & ((by_day.lowest != usual) | (by_day.highest != usual)))
+    counts = (
+        other.aggregate(days=other.count(), alike=(other.lowest == other.highest).sum()).to_pyarrow().to_pylist()[0]
+    )
+    return bool(counts["days"] >= FEWEST_OF_DAYS and counts["alike"] >= MOSTLY_OF_DAYS * counts["days"])
 
 
 def lasting(source: Source, table: DraftTable, outcome: str, of: ibis.Value | None, window: str) -> set[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 
+import ibis
+
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import (
@@ -15,6 +17,7 @@ from mlguide_assets.prepare.profiling.candidates import (
     instants,
     lasting,
     outcome_evidence,
+    says_of_the_day,
 )
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name
 from mlguide_assets.prepare.profiling.drafting import DraftTable
@@ -23,8 +26,10 @@ from mlguide_assets.prepare.profiling.limits import limits, other_limits
 from mlguide_assets.prepare.profiling.nouns import is_person, is_plain_id, names_label, names_outcome, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
-from mlguide_assets.prepare.profiling.states import MOST_STATES, STATES, state_candidates
+from mlguide_assets.prepare.profiling.states import MOST_STATES, STATES, says_which, state_candidates
 
+RARELY = 0.02
+"""Where a column is filled, an outcome that is so much rarer than elsewhere does not occur, but for mistakes."""
 MOST_OTHERS = 6
 """The most numbers to offer as labels where nothing else can be predicted and no name is that of an outcome."""
 
@@ -63,16 +68,20 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         window, why = window_of(source, table, column)
         if positive not in lasting(source, table, column.name, None, window):
             continue
+        if says_of_the_day(source, table, column):
+            continue
         if positive.lower() not in FLAGS[True] and not names_outcome(positive):
             why = f"? {positive} rather than {negative}, as it is rarer; {why.removeprefix('? ')}"
         evidence = outcome_evidence(column, repr(positive), number)
-        score = _likeness(column) + (5 if column.filled < column.rows else 0)
+        score = _likeness(column, table) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
         yield Candidate(predict, evidence, score + math.log10(table.rows), table.name, column.name, why)
 
 
-def _likeness(column: ColumnProfile) -> int:
+def _likeness(column: ColumnProfile, table: DraftTable) -> int:
     """How much a column of two values is like an outcome."""
+    if says_which(column, table):
+        return 30
     if names_outcome(column.name):
         return 110 if names_label(column.name) else 100
     if {*STATES, "event"} & set(words(column.name)):
@@ -97,13 +106,28 @@ def label_leaks(source: Source, table: DraftTable, best: Candidate) -> set[str]:
     rarest = min(positives, total - positives)
     found = set()
     for column in table.profile.columns.values():
-        if column.name == best.column or not 1 < column.distinct <= 100 or column.kind in ("time", "id"):
+        if column.name == best.column or column.kind in ("time", "id"):
+            continue
+        if column.filled < column.rows and _is_filled_by_outcome(known, column, positives / total):
+            found.add(column.name)
+        if not 1 < column.distinct <= 100:
             continue
         by_value = known.group_by(value=known[column.name], label=known.label).aggregate(rows=known.count())
         best_guess = by_value.group_by("value").aggregate(right=by_value.rows.max())
         if total - int(best_guess.right.sum().execute()) <= 0.02 * rarest:
             found.add(column.name)
     return found
+
+
+def _is_filled_by_outcome(known: ibis.Table, column: ColumnProfile, rate: float) -> bool:
+    """Whether a column is filled where an outcome is, and hardly elsewhere, as the days until a patient came again."""
+    filled = known.filter(known[column.name].notnull())
+    counts = filled.aggregate(rows=filled.count(), positives=filled.label.sum()).to_pyarrow().to_pylist()[0]
+    rows, positives = counts["rows"], int(counts["positives"] or 0)
+    return any(
+        rows * share >= FEWEST and with_it <= RARELY * rows * share
+        for with_it, share in ((positives, rate), (rows - positives, 1 - rate))
+    )
 
 
 def why_none(source: Source, tables: list[DraftTable]) -> str:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 import ibis
 
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, instants, lasting, outcome_evidence
+from mlguide_assets.prepare.profiling.candidates import (
+    FEWEST,
+    Candidate,
+    instants,
+    lasting,
+    outcome_evidence,
+    says_of_the_day,
+)
 from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, file_name, number_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.event_times import parts_of_dates
@@ -59,6 +66,8 @@ def _candidate(
     window, why = window_of(source, table, column)
     values = number_of(instants(source, table), column)
     if not lasting(source, table, column.name, values <= limit if small else values >= limit, window):
+        return
+    if says_of_the_day(source, table, column):
         return
     label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
     evidence = outcome_evidence(column, f"{side} {limit:g}", number)

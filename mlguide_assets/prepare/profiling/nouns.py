@@ -35,7 +35,8 @@ _OUTCOME_WORDS = tuple(
         "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
         "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
         "reject approv renew dnf retain purchased bought paid breach incident survived passed left exited overdue "
-        "damag positiv infect relaps recurrence mortal injur storn kundig gekundig betrug annul resili impag moros"
+        "damag positiv infect relaps recurrence mortal injur storn kundig gekundig betrug annul resili impag moros "
+        "reopen escalat"
     )
 )
 """How the names of columns that are worth predicting begin."""
@@ -43,10 +44,12 @@ _LABELS = word_set("y label target outcome")
 """How those are called that somebody has made to be predicted."""
 _EARLIER = word_set("previous prior prev earlier former")
 """Words of what had become of something before, such as `previous_cancellations`."""
+_SET_UP = word_set("auto automatic")
+"""Words of what somebody has set up, such as `is_auto_renew`: what comes of it is another matter."""
 
 _PLAIN_IDS = word_set("id ids uuid guid key pk fk sk 编号 編號 编码 番号 コード 번호 아이디 код номер ид κωδικος")
 _IDS = _PLAIN_IDS | word_set("upc ean isbn imei iban vin serial")
-_NUMBERS = word_set("no nr num number nummer")
+_NUMBERS = word_set("no nr nbr num number nummer")
 """Words beside the noun of an id, as in `customer_no`."""
 _NUMBERED = ENTITIES | word_set("cust acct emp order invoice policy contract claim booking ticket loan application")
 """Things whose ids are called numbers, as those of houses and phones are not."""
@@ -268,10 +271,12 @@ def names_outcome(name: str) -> bool:
 
     >>> [names_outcome(name) for name in ("defaulted", "no_show", "y", "year", "cancellation", "previous_cancellation")]
     [True, True, True, False, True, False]
+    >>> names_outcome("renewed"), names_outcome("is_auto_renew")
+    (True, False)
     """
     parts = words(name)
     outcome = names_label(name) or any(part.startswith(_OUTCOME_WORDS) for part in (*parts, "".join(parts)))
-    return outcome and not _EARLIER & set(parts)
+    return outcome and not (_EARLIER | _SET_UP) & set(parts)
 
 
 def names_label(name: str) -> bool:

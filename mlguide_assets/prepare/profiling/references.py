@@ -192,7 +192,7 @@ def _can_refer(column: ColumnProfile) -> bool:
 def _reference(
     profile: TableProfile, column: ColumnProfile, target: TableProfile, key: str, connection: Any, is_id: bool
 ) -> Reference | None:
-    needed = _needed(column.name, target.name, key, is_id=is_id)
+    needed = _needed(column.name, target.name, key, is_id=is_id, is_number=column.kind == "number")
     if needed is None and _are_same_ids(column, target.columns[key]):
         needed = HALF_FOUND
     short = _short_for(column.name, target.name, key) if needed is None else ""
@@ -216,16 +216,17 @@ def _short_for(column: str, target: str, key: str) -> str:
     return own if ends_as_id(column) and any(is_short_for(own, noun) for noun in nouns) else ""
 
 
-def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
+def _needed(column: str, target: str, key: str, *, is_id: bool, is_number: bool) -> float | None:
     """Of the values of a column, the share that must be ids of a table, by their names; None where none says so.
 
     `driverId` is called like drivers, `home_team_id` like teams, `machine` like machines, whatever their key is called,
-    and `clinic_code` like the key of clinics. `serial` says not whose it is, so it refers where the key is called so,
-    too. `subscriber` may also be called like the key of another table, such as cancellations, which holds only some of
-    the ids.
+    and `clinic_code` like the key of clinics. `home_team` has the names of teams, where these are the key. `serial`
+    says not whose it is, so it refers where the key is called so, too. `subscriber` may also be called like the key of
+    another table, such as cancellations, which holds only some of the ids.
 
     Args:
         is_id: whether the key is one of ids, whatever it is called.
+        is_number: whether the column holds numbers, which may count things: `total_item` has no ids of items.
     """
     nouns = {noun_of_table(target), *(singular(word) for word in words(target)[-1:])}
     key_noun, own = noun_of_id(key, nouns), noun_of_id(column, nouns)
@@ -234,6 +235,8 @@ def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
         return MOSTLY_FOUND if same and is_telling_id(column) else None
     if (_ends_in(own, nouns) and (is_id_name(column) or own in nouns or same)) or (same and nouns & set(words(column))):
         return LEAST_FOUND
+    if _ends_in(own, nouns) and is_thing(column) and not is_number:
+        return MOSTLY_FOUND
     marked = is_id or is_id_name(column) or is_id_name(key) or is_thing(key)
     like_key = bool(key_noun) and _ends_in(own, {key_noun}) and (is_id_name(column) or own == key_noun or same)
     return MOSTLY_FOUND if marked and like_key else None

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, lasting, outcome_evidence
+from mlguide_assets.define.values import FLAGS
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, lasting, outcome_evidence, says_of_the_day
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, file_name
 from mlguide_assets.prepare.profiling.drafting import DraftTable
-from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
+from mlguide_assets.prepare.profiling.nouns import names_outcome, noun, word_set, words
 from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
 
@@ -35,6 +36,11 @@ class State:
     why: str
 
 
+def says_which(column: ColumnProfile, table: DraftTable) -> bool:
+    """Whether a category of events that are outcomes themselves says only which: `failure` of a table of failures."""
+    return column.kind == "category" and names_outcome(table.noun) and noun(words(column.name), "") == table.noun
+
+
 def states(source: Source, table: DraftTable) -> Iterator[State]:
     """One value per column of several: the most frequent that is called as outcomes are, else the second of all.
 
@@ -48,13 +54,20 @@ def states(source: Source, table: DraftTable) -> Iterator[State]:
         window, why = window_of(source, table, column)
         among = lasting(source, table, column.name, None, window)
         rarer = [(value, rows) for value, rows in rarer if value in among]
-        if not rarer:
+        if not rarer or says_of_the_day(source, table, column):
             continue
         outcomes = [each for each in rarer if names_outcome(each[0])]
         named = names_outcome(column.name) or bool(STATES & set(words(column.name)))
+        named = named and not says_which(column, table)
         # What a test found comes before any property with two values, and after whether somebody comes again.
         likeness = 48 + 7 * bool(outcomes) if named else 15 * bool(outcomes)
         yield State(column, *(outcomes or rarer)[0], likeness, window, why)
+
+
+def _none_of_it(column: ColumnProfile) -> str | None:
+    """The value that says that there was none of what the column is called: of `readmitted`, 'NO' beside '<30'."""
+    values = [value for value, _ in column.values if value.lower() in (*FLAGS[False], "none", "never")]
+    return values[0] if names_outcome(column.name) and len(values) == 1 else None
 
 
 def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
@@ -63,11 +76,15 @@ def state_candidates(source: Source, table: DraftTable) -> Iterator[Candidate]:
     What is not like an outcome comes after everything else: better a draft to correct than none.
     """
     for state in states(source, table):
-        column, value, window, why = state.column, state.value, state.window, state.why
-        others = [other for other, _ in column.values if other != value]
-        label = {"column": file_name(column.name), "positive": value, "negative": others, "window": window}
-        evidence = outcome_evidence(column, repr(value), state.rows)
+        column, window, why = state.column, state.window, state.why
+        none = _none_of_it(column)
+        positive = [value for value, _ in column.values if value != none] if none else state.value
+        others = none or [other for other, _ in column.values if other != state.value]
+        label = {"column": file_name(column.name), "positive": positive, "negative": others, "window": window}
+        rows = column.filled - dict(column.values)[none] if none else state.rows
+        evidence = outcome_evidence(column, f"not {none!r}" if none else repr(state.value), rows)
         final = why.removeprefix("? ").capitalize()
         doubt = f"? which values are the outcome, and which are not; those that are not final: empty. {final}"
-        score = state.likeness + math.log10(table.rows) if state.likeness else 0
+        likeness = 90 if none else state.likeness
+        score = likeness + math.log10(table.rows) if likeness else 0
         yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)

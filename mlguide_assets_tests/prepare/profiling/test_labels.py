@@ -493,3 +493,56 @@ def test_a_value_of_an_event_may_be_predicted_of_who_is_active(duck: Any, tmp_pa
     found = checked_draft(text[:first] + line.removeprefix("# ") + text[last:], duck, tmp_path).decisions
     assert found is not None
     assert 0 < found.positives < found.known
+
+
+@pytest.mark.parametrize(
+    ("columns", "best"),
+    [
+        ("i % 10 > 0 AS is_auto_renew, i % 17 = 0 AS is_cancel", "is_cancel"),
+        ("i % 5 = 0 AS reopened, i % 3 AS priority", "reopened"),
+    ],
+)
+def test_what_somebody_set_up_is_less_like_an_outcome_than_what_became_of_it(
+    columns: str, best: str, duck: Any, tmp_path: Path
+) -> None:
+    rows = f"SELECT i AS ticket_no, i % 40 AS customer_id, {DAYS} AS created, {columns} FROM range(900) t(i)"
+    label = drafted(write_tables(tmp_path / "desk", customers=CUSTOMERS, tickets=rows), duck, tmp_path)["predict"][
+        "label"
+    ]
+    assert label["column"] == best
+
+
+def test_which_failure_it_was_comes_after_whether_there_will_be_one(duck: Any, tmp_path: Path) -> None:
+    machines = "SELECT i AS machineID, i % 9 AS age FROM range(60) t(i)"
+    readings = f"SELECT i % 60 AS machineID, {DAYS} AS read_at, i % 97 AS volt FROM range(3000) t(i)"
+    failures = (
+        f"SELECT i * 7 % 60 AS machineID, {DAYS} AS failed_at, 'comp' || (1 + i % 2) AS failure FROM range(200) t(i)"
+    )
+    source = write_tables(tmp_path / "pdm", machines=machines, readings=readings, failures=failures)
+    predict = drafted(source, duck, tmp_path)["predict"]
+    assert (predict["each"], predict["label"]["count"], predict["label"]["at_least"]) == ("machine", "failure", 1)
+
+
+def test_what_a_calendar_says_is_no_outcome(duck: Any, tmp_path: Path) -> None:
+    hours = (
+        "SELECT TIMESTAMP '2024-01-01' + INTERVAL (i) HOUR AS hour, i // 24 % 7 < 5 AS workingday, i // 24 % 9 = 0 AS "
+        "promotion, i // 24 % 7 AS day_of_7, i * 13 % 211 AS rented, i % 5 = 0 AS rain, i AS reading_id "
+        "FROM range(7200) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "bikes", hours=hours), duck, tmp_path)
+    assert "workingday: flag" in text
+    labels = set(re.findall(r"label: \{column: (\w+)", text))
+    assert labels & {"rain", "rented"}
+    assert not labels & {"workingday", "promotion", "day_of_7"}
+
+
+def test_counts_of_what_others_do_with_an_event_later_are_not_read(duck: Any, tmp_path: Path) -> None:
+    """A table has them of today: those of earlier questions would say what became of them after the decision."""
+    questions = (
+        f"SELECT i AS Id, i % 40 AS customer_id, {DAYS} AS CreationDate, i * 7 % 300 AS ViewCount, i % 13 AS Score, "
+        "i % 5 AS likes, i % 91 AS BodyLength, i % 3 = 0 AS accepted FROM range(900) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "forum", customers=CUSTOMERS, questions=questions), duck, tmp_path)
+    assert set(yaml.safe_load(text)["tables"]["questions"]["columns"]) == {"BodyLength", "accepted"}
+    left_out = re.findall(r"(\w+) \(\? counts on after the question", text)
+    assert left_out == ["ViewCount", "Score", "likes"]

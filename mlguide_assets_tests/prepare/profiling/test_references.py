@@ -9,7 +9,15 @@ import yaml
 
 from mlguide_assets.prepare.profiling.columns import file_name
 from mlguide_assets.prepare.profiling.nouns import noun_of_id
-from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
+from mlguide_assets_tests.prepare.profiling.drafts import (
+    CUSTOMERS,
+    DAYS,
+    ORDERS,
+    checked_draft,
+    draft_text,
+    drafted,
+    write_tables,
+)
 
 
 def test_values_that_are_not_in_the_other_table_are_counted(duck: Any, tmp_path: Path) -> None:
@@ -305,3 +313,57 @@ def test_ids_in_a_table_of_entities_are_no_parts_of_an_event(duck: Any, tmp_path
     customers = CUSTOMERS.replace("AS segment", "AS segment, i // 2 AS household_no")
     text = draft_text(write_tables(tmp_path / "shop", customers=customers, orders=ORDERS), duck, tmp_path)
     assert "# not read: household_no (an id)" in text
+
+
+def test_ids_that_a_table_writes_as_fractions_with_a_comma_are_those_of_the_other(duck: Any, tmp_path: Path) -> None:
+    """pandas holds ids with an empty one among them as fractions, and writes them with the comma of the file."""
+    customers = "SELECT 12300 + i AS \"Customer ID\", 's' || i % 3 AS segment FROM range(40) t(i)"
+    orders = (
+        f"SELECT i AS order_id, (12300 + i % 40) || ',0' AS \"Customer ID\", {DAYS} AS ordered_at, "
+        "i % 90 || ',5' AS price FROM range(600) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "shop", "csv", customers=customers, orders=orders), duck, tmp_path)
+    assert yaml.safe_load(text)["tables"]["orders"]["of"] == {"customer": "customer_id"}
+    assert "all 40 values are in customers.Customer ID" in text
+    assert checked_draft(text, duck, tmp_path).refused is None
+
+
+def test_two_columns_that_hold_names_of_teams_refer_to_the_teams(duck: Any, tmp_path: Path) -> None:
+    teams = "SELECT 'FC ' || i AS Team, 'c' || i % 3 AS City FROM range(24) t(i)"
+    matches = (
+        f"SELECT {DAYS} AS Date, 'FC ' || i % 24 AS HomeTeam, 'FC ' || (i * 7 + 3) % 24 AS AwayTeam, i % 11 AS HS, "
+        "['H', 'H', 'D', 'A'][1 + i % 4] AS result FROM range(900) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "league", teams=teams, matches=matches), duck, tmp_path)["tables"]
+    assert tables["matches"]["of"] == {"team": "HomeTeam", "away_team": "AwayTeam"}
+    assert tables["teams_away_team"]["entity"] == "away_team"
+
+
+def test_a_number_that_is_called_as_a_thing_may_count_it(duck: Any, tmp_path: Path) -> None:
+    items = "SELECT 1 + i AS item, 'c' || i % 3 AS kind FROM range(30) t(i)"
+    orders = ORDERS.replace("SELECT", "SELECT 1 + i % 9 AS total_item, ")
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, items=items, orders=orders)
+    assert drafted(source, duck, tmp_path)["tables"]["orders"]["of"] == {"customer": "customer_id"}
+
+
+def test_stays_that_are_numbered_by_patient_are_events_of_patients(duck: Any, tmp_path: Path) -> None:
+    """Diagnoses refer to the stays, which are no things for that."""
+    patients = "SELECT '900-' || i AS patient_nbr, i % 2 AS sex FROM range(60) t(i)"
+    stays = (
+        f"SELECT 5000 + i AS encounter_id, '900-' || i % 60 AS patient_nbr, {DAYS} AS admitted_at, "
+        "['NO', 'NO', '<30', '>30', '>30'][1 + i * 7 % 5] AS readmitted, "
+        "CASE WHEN i * 7 % 5 >= 2 THEN 1 + i % 29 END AS days_until, i % 9 AS medications FROM range(900) t(i)"
+    )
+    diagnoses = (
+        f"SELECT 5000 + i % 900 AS encounter_id, {DAYS} AS coded_at, 'V' || i % 40 AS icd9 FROM range(1500) t(i)"
+    )
+    text = draft_text(
+        write_tables(tmp_path / "clinic", patients=patients, stays=stays, diagnoses=diagnoses), duck, tmp_path
+    )
+    file = yaml.safe_load(text)
+    assert file["tables"]["stays"]["of"] == {"patient": "patient_nbr"}
+    label = file["predict"]["label"]
+    assert (label["column"], set(label["positive"]), label["negative"]) == ("readmitted", {"<30", ">30"}, "NO")
+    assert "days_until (? it says what readmitted says)" in text
+    assert "medications: number" in text
+    assert checked_draft(text, duck, tmp_path).refused is None
