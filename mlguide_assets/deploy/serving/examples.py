@@ -83,7 +83,7 @@ def example_event(
         usual: as of `request_examples`.
     """
     entities = {id_column(noun): ids[noun][place % len(ids[noun])] for noun in problem.decision.nouns}
-    return entities | example_columns(problem, usual) | ({problem.decision.time: at.isoformat()} if at else {})
+    return entities | example_columns(problem, usual) | ({problem.decision.time: f"{at.isoformat()}Z"} if at else {})
 
 
 def example_columns(problem: Problem, usual: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The instant of a decision, and whether the age of the features suits it."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from mlguide_assets.define.operations import Serving
+from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.serving.request import RefusedError
 from mlguide_assets.english import counted
@@ -20,21 +22,39 @@ def in_days(span: timedelta) -> str:
     return counted(round(hours / 24), "day") if hours >= 72 else counted(round(hours), "hour")
 
 
-def utc(instant: datetime, name: str) -> datetime:
-    """Without a time zone, as all times here; one without is UTC already.
+def zone_of_events(problem: Problem) -> str:
+    """The zone of the times of what is predicted that carry none: that of their table, as a run reads them."""
+    assert isinstance(problem.predict, PredictEvent)
+    event = problem.schema.event(problem.predict.each)
+    noun = event.at.partition(".")[0] if "." in event.at else ""
+    table = problem.schema.entity(noun) if noun else event
+    return table.timezone if table else "UTC"
+
+
+def utc(instant: datetime, name: str, zone: str = "UTC") -> datetime:
+    """Without a time zone, as all times here.
 
     Args:
         name: of the field that gave it.
+        zone: of an instant that carries none.
 
     Raises:
         RefusedError: UTC has no such instant.
     """
-    if instant.tzinfo is None:
+    if instant.tzinfo is None and zone == "UTC":
         return instant
     try:
-        return instant.astimezone(UTC).replace(tzinfo=None)
+        return (instant if instant.tzinfo else _in_zone(instant, ZoneInfo(zone))).astimezone(UTC).replace(tzinfo=None)
     except OverflowError as error:
         raise RefusedError(422, f"{name} {instant.isoformat()} is not a valid UTC timestamp: give another.") from error
+
+
+def _in_zone(instant: datetime, zone: ZoneInfo) -> datetime:
+    """A time of a zone's clocks, as `read_times` has it: of an hour that comes twice, the second; one that clocks leave
+    out is as much later."""
+    second = instant.replace(tzinfo=zone, fold=1)
+    comes = second.astimezone(UTC).astimezone(zone).replace(tzinfo=None, fold=0) == instant
+    return second if comes else instant.replace(tzinfo=zone, fold=0)
 
 
 def check_age(instant: datetime, feature_time: datetime, serving: Serving, *, given: bool, name: str) -> list[str]:

@@ -16,6 +16,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.define.values import canonical_text, without_spaces
+from mlguide_assets.deploy.serving.instants import zone_of_events
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.types import list_of, record
 from mlguide_assets.english import plural
@@ -143,7 +144,10 @@ def event_fields(problem: Problem, ids: Mapping[str, Any]) -> dict[str, Any]:
         name: Annotated[_KINDS[columns[name].kind] | None, Field(description=columns[name].description or None)]
         for name in predict.known
     }
-    time = Field(description=f"When the {decision.noun} happens, UTC unless it says otherwise. {_DEFAULT_TIME}")
+    zone = zone_of_events(problem)
+    time = Field(
+        description=f"When the {decision.noun} happens, {zone} unless it says otherwise. {_default_time(problem)}"
+    )
     return {
         **{id_column(noun): ids[noun] for noun in decision.nouns},
         **known,
@@ -166,7 +170,8 @@ def setting(feature: Feature) -> Any:
     return Annotated[int | None, Field(ge=part.first, le=part.last, description=text)]
 
 
-_DEFAULT_TIME = "Default: now; in a simulated world, the instant that the features know."
+def _default_time(problem: Problem) -> str:
+    return f"Default: {'now' if problem.clock == 'wall' else 'the instant that the features know'}."
 
 
 def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, Any]) -> Requests:
@@ -194,7 +199,7 @@ _IN_ORDER = "In the order of the answer; duplicates stay."
 def _options(problem: Problem, settable: Sequence[Feature] | None) -> dict[str, Any]:
     decision = problem.decision
     what = f"When the {decision.noun} would be made" if decision.choose else "When it is decided"
-    as_of = Field(description=f"{what}, UTC unless it says otherwise. {_DEFAULT_TIME}")
+    as_of = Field(description=f"{what}, UTC unless it says otherwise. {_default_time(problem)}")
     options = {
         "probability": _flag(True, "Whether to give probabilities beside the classes."),
         "explain": _flag(False, "Whether to give reasons: exact SHAP contributions."),

@@ -1,6 +1,8 @@
 """Resolves a request to the features of its cases, or refuses it with the reason."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +11,11 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import LEFT_OUT, Id, Publication, Row, Snapshot
 from mlguide_assets.deploy.serving.examples import ids_of
 from mlguide_assets.deploy.serving.features import Case, FeaturePlan, Features, Values, microseconds
-from mlguide_assets.deploy.serving.instants import check_age, now_of, utc
+from mlguide_assets.deploy.serving.instants import check_age, now_of, utc, zone_of_events
 from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError, ResolvedRequest, Slot
 from mlguide_assets.english import plural
+
+_UUID = re.compile("[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
 class Resolver:
@@ -27,6 +31,7 @@ class Resolver:
         self._id_of = {noun: id_column(noun) for noun in self.decision.nouns}
         self._kinds_of: Publication | None = None
         self._kinds: list[tuple[str, type]] = []
+        self._cases: dict[str, Callable[[str], str]] = {}
         self._declared = {noun: problem.schema.entity(noun) is not None for noun in self.decision.nouns}
 
     def resolve(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
@@ -40,6 +45,7 @@ class Resolver:
             StoreError: the store does not answer.
         """
         self._refuse_other_ids(request, snapshot.publication)
+        request = self._as_stored(request)
         if request.what_if and (unknown := plan.unsettable(request.what_if)):
             raise RefusedError(422, f"what_if: {unknown[0]} is no feature of the instant that the champion has.")
         if self.decision.choose is None:
@@ -122,7 +128,7 @@ class Resolver:
         """Events, each at its own time. Of an entity that no table declares, an unknown one has no history."""
         decision, feature_time = self.decision, snapshot.publication.as_of
         self._refuse_too_many(request, len(request.events))
-        now = now_of(self.problem, feature_time)
+        now, zone = now_of(self.problem, feature_time), zone_of_events(self.problem)
         rows: dict[str, dict[Id, Row]] = {}
         named: dict[str, list[Id]] = {}
         for noun, name in zip(decision.nouns, decision.ids, strict=True):
@@ -133,7 +139,7 @@ class Resolver:
         degraded: dict[str, None] = {}
         for event, ids in zip(request.events, zip(*named.values(), strict=True), strict=True):
             given = event.get(decision.time)
-            instant = utc(given, decision.time) if given else now
+            instant = utc(given, decision.time, zone) if given else now
             said = self._check_age(instant, feature_time, given=decision.time if given else None)
             degraded |= dict.fromkeys(said)
             keys = {name: event[name] for name in decision.own_keys if event.get(name) is not None}
@@ -197,6 +203,7 @@ class Resolver:
             self._kinds_of = publication
             known = ids_of(self.problem, publication)
             self._kinds = [(noun, type(ids[0])) for noun, ids in known.items() if ids]
+            self._cases = {noun: case for noun, ids in known.items() if (case := _case_of_uuids(ids))}
         for noun, kind in self._kinds:
             if request.events:
                 given: Sequence[Id] = [event[self._id_of[noun]] for event in request.events]
@@ -205,6 +212,24 @@ class Resolver:
             if any(type(each) is not kind for each in given):
                 what = "texts" if kind is str else "whole numbers"
                 raise RefusedError(422, f"{noun}: the ids of {plural(noun)} are {what} here.")
+
+    def _as_stored(self, request: PredictionRequest) -> PredictionRequest:
+        """The request with UUIDs in the case of the store's: some systems write them in capitals, others do not."""
+        if not self._cases:
+            return request
+        if request.events:
+            columns = {self._id_of[noun]: case for noun, case in self._cases.items()}
+            events = [
+                {**event, **{name: _in_case(event[name], case) for name, case in columns.items()}}
+                for event in request.events
+            ]
+            return replace(request, events=events)
+        of_unit, of_candidate = (self._cases.get(noun or "") for noun in (self.decision.unit, self.decision.choose))
+        units = [_in_case(each, of_unit) for each in request.units] if of_unit else request.units
+        candidates = request.candidates
+        if of_candidate and candidates is not None:
+            candidates = [_in_case(each, of_candidate) for each in candidates]
+        return replace(request, units=units, candidates=candidates)
 
     def _instant(self, request: PredictionRequest, snapshot: Snapshot) -> tuple[datetime, datetime, list[str]]:
         """When it is decided, the instant of the features, and what is to be said of the two."""
@@ -222,6 +247,18 @@ class Resolver:
         by_event = self.decision.is_event and not self.decision.choose
         name = given or (self.decision.time if by_event else "as_of")
         return check_age(instant, feature_time, self.problem.serving, given=given is not None, name=name)
+
+
+def _case_of_uuids(ids: Sequence[Id]) -> Callable[[str], str] | None:
+    """What gives UUIDs the case of these; None where they are no UUIDs, or are of either case."""
+    texts = [each for each in ids if isinstance(each, str) and _UUID.fullmatch(each)]
+    if not texts or len(texts) < len(ids):
+        return None
+    return next((case for case in (str.lower, str.upper) if all(case(each) == each for each in texts)), None)
+
+
+def _in_case(given: Id, case: Callable[[str], str]) -> Id:
+    return case(given) if isinstance(given, str) and _UUID.fullmatch(given) else given
 
 
 def _found(plan: FeaturePlan, noun: str, rows: Mapping[Id, Row], at: int) -> dict[Id, Values]:
