@@ -9,7 +9,7 @@ from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import counted, plural
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, ratio_of, share_of
+from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, share_of
 from mlguide_assets.train.behaviour.samples import (
     newest_candidates,
     one_per,
@@ -23,9 +23,10 @@ from mlguide_assets.train.models.models import ServableModel
 SAMPLE_ROWS = 2_000
 
 MIN_LIFT = 1.05
-"""Of the mean score of the decisions with the positive outcome over that of the others. All are training rows: a
-calibrated model whose ROC AUC on these is 0.57 reaches it (normal log-odds of standard deviation s: AUC is
-Phi(s / sqrt 2), the ratio exp s^2), and one that does not has learned nothing, or the wrong sign."""
+"""Of the odds of the mean score of the decisions with the positive outcome over those of the others. All are training
+rows: a calibrated model whose ROC AUC on these is 0.57 reaches it (normal log-odds of standard deviation s: AUC is
+Phi(s / sqrt 2), the ratio exp s^2), and one that does not has learned nothing, or the wrong sign. Odds, since scores
+near one, as of an outcome that most decisions have, cannot be so many times each other, however good the model is."""
 
 MIN_DISTINCT = 20
 MAX_FACTOR = 2.0
@@ -37,7 +38,7 @@ MIN_MISSING = 0.01
 
 UNITS_CHOOSING = 200
 MIN_SPREAD = 1.05
-"""A unit's candidates differ where the riskiest is this much riskier than the safest."""
+"""A unit's candidates differ where the odds of the riskiest are so many times those of the safest."""
 
 MAX_INDIFFERENT = 0.5
 
@@ -71,11 +72,11 @@ def _positives_score_higher(model: ServableModel, rows: pa.Table, label: str, ra
         of_outcome = np.flatnonzero(labels == outcome)
         sides.append(scores_of(model, rows.take(of_outcome[some_of(len(of_outcome), SAMPLE_ROWS // 2, random)])))
     lost, kept = sides
-    ratio = ratio_of(lost, kept)
+    ratio = _odds_ratio(float(lost.mean()), float(kept.mean()))
     message = (
-        f"The mean score of {counted(len(lost), 'row')} with the positive outcome must be at least {MIN_LIFT:g} "
-        "times that of "
-        f"{len(kept):,} others, and is {ratio:.2f} times ({lost.mean():.2%} against {kept.mean():.2%})."
+        f"The odds of the mean score of {counted(len(lost), 'row')} with the positive outcome must be at least "
+        f"{MIN_LIFT:g} times those of {len(kept):,} others, and are {ratio:.2f} times (scores of {lost.mean():.2%} "
+        f"against {kept.mean():.2%})."
     )
     count = len(lost) + len(kept)
     kind: Kind = "minimum functionality"
@@ -156,18 +157,29 @@ def _candidates_are_told_apart(model: ServableModel, sample: pa.Table, asked: pa
     pairs = pairs_of(units, candidates, problem)
     scores = scores_of(model, pairs).reshape(units.num_rows, candidates.num_rows)
     safest, riskiest = scores.min(axis=1), scores.max(axis=1)
-    indifferent = ~(riskiest >= MIN_SPREAD * safest) | ~(riskiest > safest)
+    # Odds without a quotient, which a score of 0 or 1 has not.
+    apart = riskiest * (1 - safest) >= MIN_SPREAD * safest * (1 - riskiest)
+    indifferent = ~apart | ~(riskiest > safest)
     share = share_of(indifferent)
     many = plural(str(decision.choose))
     message = (
         f"Each of {units.num_rows:,} {plural(decision.unit)} was scored with each of {candidates.num_rows} recent "
-        f"{many}; for most of them the riskiest must be at least {MIN_SPREAD - 1:.0%} riskier than the safest, and for "
-        f"{share:.1%} it is not."
+        f"{many}; for most of them the odds of the riskiest must be at least {MIN_SPREAD:g} times those of the safest, "
+        f"and for {share:.1%} they are not."
     )
     passed = share <= MAX_INDIFFERENT
     example = None if passed else example_of(units, decision.keys, safest, riskiest, indifferent)
     kind: Kind = "minimum functionality"
     return Behaviour(f"{many}_are_told_apart", kind, passed, share, MAX_INDIFFERENT, pairs.num_rows, message, example)
+
+
+def _odds_ratio(one: float, other: float) -> float:
+    """NaN, which passes no test, where it has none.
+
+    >>> round(_odds_ratio(0.95, 0.94), 2), round(_odds_ratio(0.02, 0.01), 2), _odds_ratio(0.5, 0.0)
+    (1.21, 2.02, nan)
+    """
+    return (one / (1 - one)) / (other / (1 - other)) if 0 <= one < 1 and 0 < other < 1 else float("nan")
 
 
 def _factor(score: float, base_rate: float) -> float:

@@ -13,6 +13,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.behaviour.invariance import ids_do_not_matter, row_order_does_not_matter
+from mlguide_assets.train.behaviour.plain_cases import plain_cases_are_right
 from mlguide_assets.train.behaviour.results import Behaviour, behaviour_table
 from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.models.calibration import Calibration
@@ -139,6 +140,18 @@ def test_a_model_of_the_opposite_outcome_is_found_out() -> None:
     assert {"positives_score_higher", "mean_score_is_near_the_base_rate"} <= failures(
         plain_results(fitted(known=turned))
     )
+
+
+def test_an_outcome_that_nearly_all_have_is_told_from_the_other_by_odds() -> None:
+    """Scores near one are never many times each other, so their ratio would refuse each such model."""
+    turned = replaced(rows(), LABEL, 1 - rows()[LABEL].to_numpy())
+    problem = sample_problem("nowhere")
+    found = plain_cases_are_right(
+        fitted(known=turned), turned, turned.slice(0, 2000), problem, np.random.default_rng(0)
+    )
+    passed = {each.name: each.passed for each in found}
+    assert passed["positives_score_higher"]
+    assert passed["emails_are_told_apart"]
 
 
 def test_a_reversed_ranking_at_the_right_level_is_found_out(sound: Boosted) -> None:
