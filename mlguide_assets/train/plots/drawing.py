@@ -5,6 +5,7 @@ matplotlib's global state is left alone, and equal inputs give equal bytes.
 
 import re
 import warnings
+from functools import cache
 from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -43,10 +44,25 @@ def new_axes(title: str, x: str, y: str, *, width: float = 8.0, height: float = 
 def as_text(value: object) -> str:
     r"""A name or value from data as text in a picture: matplotlib reads formulas between dollars, and fails on others.
 
-    >>> as_text("US$ and $^")
-    'US\\$ and \\$^'
+    Characters that the font lacks, which would all be the same box, are written by their numbers in Unicode: that they
+    differ can be read, and which they are can be looked up.
+
+    >>> as_text("US$ and $^"), as_text("Größe, цена"), as_text("喜剧 1")
+    ('US\\$ and \\$^', 'Größe, цена', 'U+559C U+5267 1')
     """
-    return _CONTROL.sub(" ", str(value)).replace("$", r"\$")
+    text, glyphs = _CONTROL.sub(" ", str(value)).replace("$", r"\$"), _glyphs()
+    if text.isascii() or all(ord(each) in glyphs for each in text):
+        return text
+    shown = "".join(each if ord(each) in glyphs else f" U+{ord(each):04X} " for each in text)
+    return " ".join(shown.split())
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The characters of the font of all pictures, which comes with matplotlib."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 
 def to_png(axes: "Axes") -> bytes:
@@ -57,7 +73,7 @@ def to_png(axes: "Axes") -> bytes:
 
     canvas: Any = FigureCanvasAgg(axes.get_figure(root=True))
     with warnings.catch_warnings():
-        # A script that the font lacks is drawn as boxes; the user can do nothing about it.
+        # A character that did not come from data; the user can do nothing about it.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         # Not saved by matplotlib, which would draw it twice, and once for nothing.
         canvas.draw()

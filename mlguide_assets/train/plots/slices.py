@@ -96,7 +96,8 @@ def _name(axes: "Axes", lines: list[Row | str]) -> None:
 
 
 def _short(name: str) -> str:
-    return as_text(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
+    text = as_text(name)
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 
 
 def _limit(axes: "Axes", slices: list[Row], whole: float) -> None:
