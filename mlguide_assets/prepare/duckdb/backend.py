@@ -45,6 +45,14 @@ class NestedSelects(DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types
         with selects_apart():
             return super().translate(op, params=params)
 
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802, which Ibis looks up
+        """A text of the data may hold a NUL, at which DuckDB takes its SQL to end: a function puts it in."""
+        if dtype.is_string() and "\0" in value:
+            first, *others = value.split("\0")
+            nul = self.f.chr(sge.convert(0))
+            return self.f.concat(sge.convert(first), *(part for each in others for part in (nul, sge.convert(each))))
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
     def visit_TimestampAdd(self, op: Any, *, left: Any, right: Any) -> Any:  # noqa: N802, which Ibis looks up
         """Microseconds since 1970 as a time: DuckDB has a function for it, which takes half of adding an interval."""
         added = op.right

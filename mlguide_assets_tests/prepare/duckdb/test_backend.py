@@ -84,6 +84,13 @@ def plain_sql(rows: ibis.Table) -> str:
     return str(NestedSelects().to_sqlglot(rows).sql(dialect="duckdb"))
 
 
+@pytest.mark.parametrize("text", ["\0", "a\0", "\0\0b", "it's\0"])
+def test_a_text_with_a_nul_is_a_literal_as_any_other(duck: Any, text: str) -> None:
+    rows = ibis.memtable({"a": ["x", text]})
+    found = rows.filter(rows.a == text).mutate(b=ibis.literal([text, "y"], "array<string>"))
+    assert duck.to_pyarrow(found).to_pylist() == [{"a": text, "b": [text, "y"]}]
+
+
 def test_many_selects_that_cannot_be_merged_are_written(duck: Any) -> None:
     """As for the automatic features of some dozens of columns; Python's limit is as before, afterwards."""
     before = sys.getrecursionlimit()
