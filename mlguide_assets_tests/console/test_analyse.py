@@ -33,6 +33,7 @@ def visits() -> pd.DataFrame:
             "earlier": np.where(unit % 7, unit % 11, np.nan),
             "slow": (unit // 2) % 50 == 0,
             "note": "x",
+            "nothing": None,
         }
     )
 
@@ -152,6 +153,11 @@ def test_guardrails_as_they_are_written(text: str, expected: GuardrailOption) ->
         (["--covariate", "earlier", "--covariate", "earlier"], {}, "'earlier' is named twice"),
         ([], {"unit": "group"}, "'group' is named twice among unit, variant and segments"),
         (["--covariate", "paid"], {}, "cannot be an outcome and a covariate"),
+        (["--trigger", "paid"], {}, "--trigger paid: that column is an outcome"),
+        (["--guardrail", "slow:0.1", "--trigger", "slow"], {}, "--trigger slow: that column is an outcome"),
+        (["--trigger", ""], {}, "--trigger : "),
+        (["--ratio", ""], {}, "write one share for each variant"),
+        ([], {"variant": "nothing"}, "'nothing' is empty in 4,000 rows: every row needs its variant"),
     ],
 )
 def test_bad_input_gets_one_sentence(folder: Path, options: list[str], columns: dict[str, str], sentence: str) -> None:
@@ -206,6 +212,22 @@ def test_a_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     pq.write_table(rows.set_column(rows.column_names.index("group"), "group", groups), tmp_path / "v.parquet")
     code, _, error = run(tmp_path / "v.parquet")
     assert (code, "v.parquet, row 2: the text in 'group' is not UTF-8" in error) == (2, True)
+
+
+def test_bytes_are_no_ids(tmp_path: Path) -> None:
+    ids = pa.array([b"\xff" * 12 + number.to_bytes(4, "big") for number in range(UNITS)], pa.binary(16))
+    rows = pa.Table.from_pandas(visits().drop(columns="customer")).add_column(0, "customer", ids)
+    pq.write_table(rows, tmp_path / "v.parquet")
+    code, _, error = run(tmp_path / "v.parquet")
+    assert (code, "v.parquet, row 1: 'customer' holds bytes that are no text" in error) == (2, True)
+
+
+def test_a_variant_with_a_nul_is_one_like_any_other(folder: Path, tmp_path: Path) -> None:
+    rows = visits()
+    rows.assign(group=rows["group"].where(rows["group"] == "old", "new\0")).to_csv(tmp_path / "v.csv", index=False)
+    code, out, said = run(tmp_path / "v.csv", "--json")
+    assert code == 0, said
+    assert json.loads(out)["units"] == {"old": 2000, "new\0": 2000}
 
 
 def test_a_damaged_file_is_named(folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -36,10 +36,15 @@ def refusing_parquet_faults(files: Callable[[], Iterable[Path]]) -> Iterator[Non
                     raise InputError(f"{path} is damaged: some of its rows cannot be read; write it again.") from error
             raise
         path = Path(found[1])
-        column, row = _first(path) or ("a column of text", 0)
+        column, row, is_text = _first(path) or ("a column of text", 0, True)
+        if is_text:
+            raise InputError(
+                f"{path}, row {row}: the text in {column!r} is not UTF-8, as which Parquet holds text: "
+                f"write the file again from text that is decoded as what it is."
+            ) from error
         raise InputError(
-            f"{path}, row {row}: the text in {column!r} is not UTF-8, as which Parquet holds text: "
-            f"write the file again from text that is decoded as what it is."
+            f"{path}, row {row}: {column!r} holds bytes that are no text: write them as text, such as a UUID in "
+            f"hexadecimal digits."
         ) from error
 
 
@@ -52,21 +57,28 @@ def _is_damaged(path: Path) -> bool:
     return False
 
 
-def _first(path: Path) -> tuple[str, int] | None:
-    """The column and the row, counted from 1, of the first such text in a file."""
+def _first(path: Path) -> tuple[str, int, bool] | None:
+    """The column and the row, counted from 1, of the first value that is no UTF-8, and whether it is meant as text."""
     before = 0
     for batch in pq.ParquetFile(path).iter_batches():
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            values = column.cast(pa.binary()).to_pylist() if _is_text(column.type) else []
-            for place, value in enumerate(values):
-                if value is not None and not _is_utf8(value):
-                    return name, before + place + 1
+        for kinds in (_TEXTS, _BYTES):
+            for name in _those(batch, kinds):
+                for place, value in enumerate(batch[name].cast(pa.binary()).to_pylist()):
+                    if value is not None and not _is_utf8(value):
+                        return name, before + place + 1, kinds is _TEXTS
         before += batch.num_rows
     return None
 
 
-def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_binary(type_))
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+"""Older writers, and those of Latin-1, do not say of a text that it is one."""
+
+_BYTES = (pa.types.is_fixed_size_binary,)
+
+
+def _those(batch: pa.RecordBatch, kinds: Sequence[Callable[[pa.DataType], bool]]) -> list[str]:
+    """The columns of some kinds."""
+    return [field.name for field in batch.schema if any(is_kind(field.type) for is_kind in kinds)]
 
 
 def _is_utf8(value: bytes) -> bool:
