@@ -158,9 +158,11 @@ def _events(units: Units, design: Design, place: int, column: str) -> HealthChec
     least, arm = min((informative(units, place, arm), arm) for arm in units.arms)
     passed = least >= design.minimum_events
     if design.metrics[place].kind == "binary":
-        text = f"if all variants were alike, {arm!r} would have {least:,} units in the rarer of the two outcomes"
+        text = (
+            f"if all variants were alike, {arm!r} would have {counted(least, 'unit')} in the rarer of the two outcomes"
+        )
     else:
-        text = f"{arm!r} has {least:,} {_what_informs(units.arms[arm], place)}"
+        text = f"{arm!r} has {counted(least, 'unit')} {_what_informs(units.arms[arm], place)}"
     if not passed:
         text += f"; {design.minimum_events} are needed in each variant"
     return HealthCheck(f"minimum_events:{column}", least, None, passed, text)
@@ -185,7 +187,7 @@ def _values(units: Units, place: int, name: str) -> int:
 
 def _what_informs(arm: Arm, place: int) -> str:
     alike = arm.closed > 1 and arm.events[place] and not arm.covariances[place, place] > 0
-    return f"units with another value than {arm.means[place]:.4g}" if alike else "units with a value other than 0"
+    return f"with another value than {arm.means[place]:.4g}" if alike else "with a value other than 0"
 
 
 def _skewness(units: Units, design: Design, place: int, *, withholds: bool) -> HealthCheck:

@@ -75,7 +75,7 @@ class ExperimentFile:
             *(("--guardrail", each.column) for each in self.guardrails),
             *(("--covariate", column) for column in self.covariates),
             *(("--segment", column) for column in self.segments),
-            *([("--trigger", self.trigger)] if self.trigger else []),
+            *([("--trigger", self.trigger)] if self.trigger is not None else []),
         ]
 
 
@@ -95,18 +95,18 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
     )
     refuse_null_words(table, file.path, [("--unit", file.unit), ("--variant", file.variant)])
     rows = table.select(*named(_ids(table, file)), *measures)
-    if file.trigger:
-        rows = _with_trigger(rows, file)
+    if file.trigger is not None:
+        rows = _with_trigger(rows, file, file.trigger)
     return rows, _design(file, rows)
 
 
-def _with_trigger(rows: ibis.Table, file: ExperimentFile) -> ibis.Table:
+def _with_trigger(rows: ibis.Table, file: ExperimentFile, trigger: str) -> ibis.Table:
     """With a column of its own that is true where the trigger is 1; it may be a covariate, too."""
-    column = rows[file.trigger]
+    column = rows[trigger]
     strange = int((~column.isin([0, 1])).fill_null(True).sum().to_pyarrow().as_py() or 0)
     if strange:
         raise InputError(
-            f"--trigger {file.trigger}: {counted(strange, 'row')} of {file.path} {agreeing(strange, 'is')} neither 0 "
+            f"--trigger {trigger}: {counted(strange, 'row')} of {file.path} {agreeing(strange, 'is')} neither 0 "
             "nor 1 (or true and false) "
             f"there; it says of each unit whether the variants would have treated it differently."
         )
@@ -119,6 +119,11 @@ def _measures(file: ExperimentFile) -> dict[str, str]:
     found = {column: option for option, column in file.options() if option in _MEASURES}
     if both := next((column for column in found if column in names), None):
         raise InputError(f"{found[both]} {both}: that column is the unit, the variant or a segment, not a measure.")
+    if file.trigger in (*(each.column for each in file.metrics), *(each.column for each in file.guardrails)):
+        raise InputError(
+            f"--trigger {file.trigger}: that column is an outcome, and units that it chooses are not comparable; "
+            "a trigger says what the variants would have done, whatever came of it."
+        )
     return found
 
 
@@ -160,7 +165,7 @@ def _design(file: ExperimentFile, rows: ibis.Table) -> Design:
         segments=file.segments,
         weights=_weights(file, rows),
         alpha=file.alpha,
-        trigger=TRIGGER if file.trigger else None,
+        trigger=TRIGGER if file.trigger is not None else None,
     )
 
 

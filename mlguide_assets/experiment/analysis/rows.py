@@ -71,6 +71,8 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
     table = rows.select(arm=rows[variant].cast("string")).distinct().limit(MOST_ARMS + 2)
     found = sorted(arm for arm in table.to_pyarrow()["arm"].to_pylist() if arm is not None)
     if not found and not planned:
+        if count := int(rows.count().execute()):
+            raise InputError(_empty(variant, "variant", count))
         raise InputError("The data have no rows.")
     if len(found) > MOST_ARMS:
         raise InputError(
@@ -106,15 +108,19 @@ def _check_values(rows: ibis.Table, design: Design) -> None:
     found = rows.agg(counts).to_pyarrow().to_pylist()[0]
     for role, name in (("unit", design.unit), ("variant", design.variant)):
         if found[role]:
-            raise InputError(
-                f"Column {name!r} is empty in {counted(found[role], 'row')}: every row needs its {role}; "
-                f"fill it in, or leave these rows out."
-            )
+            raise InputError(_empty(name, role, found[role]))
     for place, metric in enumerate(design.measured):
         _refuse_values(metric.column, metric.kind, found[f"missing_{place}"], found.get(f"strange_{place}"))
     for place, name in enumerate(design.covariates):
         if large := found.get(f"covariate_{place}"):
             raise InputError(f"Covariate {name!r} is {_BEYOND} in {counted(large, 'row')}: {_LEAVE_OUT}.")
+
+
+def _empty(column: str, role: str, rows: int) -> str:
+    return (
+        f"Column {column!r} is empty in {counted(rows, 'row')}: every row needs its {role}; fill it in, or leave these "
+        f"rows out."
+    )
 
 
 def _too_large(column: Any) -> Any:

@@ -74,14 +74,13 @@ def described(estimate: Effect, design: Design) -> str:
         change, unit = Estimate(*(100 * each for each in (change.value, change.low, change.high))), " percentage points"
     elif not isnan(ratio.low):
         change, spec = Estimate(ratio.value - 1, ratio.low - 1, ratio.high - 1), ".1%"
-    direction = "higher than" if change.value > 0 else "lower than" if change.value < 0 else "different from"
+    size = f"{abs(change.value):{spec}}{unit}"
+    direction = "higher than" if change.value > 0 else "lower than"
+    compared = f"{size} {direction} in" if change.value else "as high as in"
     p = estimate.p if estimate.p_adjusted is None else estimate.p_adjusted
     adjusted = ", adjusted" if p != estimate.p else ""
     within = change.ci(f"+{spec}", of="so few units", level=1 - design.alpha)
-    return (
-        f"{estimate.variant!r}: {estimate.metric} is {abs(change.value):{spec}}{unit} {direction} in "
-        f"{design.control!r} ({within}, {p_text(p)}{adjusted})"
-    )
+    return f"{estimate.variant!r}: {estimate.metric} is {compared} {design.control!r} ({within}, {p_text(p)}{adjusted})"
 
 
 def has_no_margin(estimate: Effect, design: Design) -> bool:

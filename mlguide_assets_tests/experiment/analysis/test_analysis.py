@@ -121,6 +121,15 @@ def test_several_arms_and_metrics_are_corrected_together_and_the_best_one_ships(
     assert (found.verdict, found.variant) == ("ship", "C")
 
 
+def test_arms_that_are_alike_to_the_last_digit_are_said_to_be() -> None:
+    assert run(arms({"A": 300, "B": 300}, {"A": 3000, "B": 3000})).reason.startswith("'B': lost is as high as in 'A' (")
+
+
+def test_one_unit_is_not_many() -> None:
+    (events,) = (each for each in run(arms({"A": 2, "B": 1}, {"A": 30, "B": 30})).health if "minimum" in each.check)
+    assert "would have 1 unit in the rarer" in events.text
+
+
 def test_a_rate_without_a_ratio_differs_by_percentage_points() -> None:
     found = run(arms({"A": 0, "B": 300}), metrics=(Metric("lost", better="lower"),))
     assert found.reason.startswith("'B': lost is 10 percentage points higher than in 'A' (95 % CI +8.")
