@@ -75,7 +75,7 @@ def record(
     criteria: str = "[]",
     run_id: str = "",
 ) -> Snapshot:
-    """Add a decision.
+    """Add a decision. One on who is champion comes after those on the versions that do not go live by canary for it.
 
     Args:
         version: the version that was evaluated; of a rollback, the one that is champion again.
@@ -92,7 +92,18 @@ def record(
         "decided_by": decided_by,
         "run_id": run_id,
     }
-    return lake.append(DECISIONS, small_table([row], _SCHEMA))
+    # In one write: after a crash between two, the others would never end.
+    return lake.append(DECISIONS, small_table([*_ended_by(row, lake), row], _SCHEMA))
+
+
+def _ended_by(row: Mapping[str, Any], lake: Lake) -> list[dict[str, Any]]:
+    """Of a decision on who is champion, those that follow on the other versions that were to go live by canary."""
+    if row["verdict"] not in (PROMOTED, ROLLED_BACK):
+        return []
+    why = f"Version {row['version']} is champion from now on, and this one was not compared with it."
+    ended = {"verdict": KEPT, "reasons": [f"{why} It does not go live."], "criteria": "[]"}
+    others = (each for each in canaries(lake) if each["version"] != row["version"])
+    return [{**row, **ended, "version": each["version"], "trained_at": each["trained_at"]} for each in others]
 
 
 def decisions(lake: Lake) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ _DECIDED = {
     WAITING: "version {version} waits for approval",
     CANARY: "version {version} goes live by canary",
     ABORTED: "the canary of version {version} is aborted",
-    KEPT: "version {version} does not beat the champion, which stays",
+    KEPT: "version {version} does not become champion",
 }
 
 

@@ -19,7 +19,7 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
-from mlguide_assets.deploy.gate.history import canaries, record, withdrawal
+from mlguide_assets.deploy.gate.history import canaries, record, verdicts_of_registry, withdrawal
 from mlguide_assets.deploy.gate.override import promote, rollback
 from mlguide_assets.deploy.plan.figures import check_plan, plan_figures
 from mlguide_assets.deploy.plan.planning import plan_day
@@ -341,6 +341,42 @@ def test_a_champion_by_other_means_ends_it_for_plan_and_servers(harmless: World)
     found = world.live()
     assert (found.progress, world.seen(), read_routes(world.house.bundles)) == (None, set(), ())
     assert [row["action"] for row in canary_steps(world.lake)] == ["start", "give_up"]
+
+
+@pytest.mark.parametrize("how", ["promote", "rollback", "canary"])
+def test_another_champion_puts_on_record_that_those_that_wait_do_not_go_live(
+    harmless: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Without it, the last word of the record on them would be that they go live."""
+    monkeypatch.setattr("mlguide_assets.deploy.gate.override.let_registry_follow", lambda *_: None)
+    world = harmless
+    world.live()
+    world.house.decide("c", "canary")
+    world.house.decide("d", "kept")
+    if how == "rollback":
+        promote(world.home, world.problem, version="4", reason="We know better.")
+        world.house.decide("e", "canary")
+        rollback(world.home, world.problem, to="1", reason="We did not.")
+        ended, champion_now = ["5"], "1"
+    else:
+        champion_now = {"promote": "4", "canary": "2"}[how]
+        promote(world.home, world.problem, version=champion_now, reason="We know better.")
+        ended = [version for version in ("2", "3") if version != champion_now]
+    *before, last = world.house.record()
+    assert (last["version"], last["verdict"] in ("promoted", "rolled_back")) == (champion_now, True)
+    rows = before[-len(ended) :]
+    assert [(row["version"], row["verdict"], row["decided_by"]) for row in rows] == [
+        (version, "kept", last["decided_by"]) for version in ended
+    ]
+    assert rows[0]["reasons"] == [
+        f"Version {champion_now} is champion from now on, and this one was not compared with it. It does not go live."
+    ]
+    assert {row["verdict"] for row in world.house.record() if row["version"] in ended} == {"canary", "kept"}
+    # They are no challengers of a champion that they were not compared with, as before.
+    assert world.look().progress is None
+    finish_installation(world.home, world.lake, world.problem)
+    assert pointed_version(world.house.bundles, CHALLENGER) is None
+    assert {verdicts_of_registry(world.lake)[version][0] for version in ended} == {"kept"}
 
 
 @pytest.mark.parametrize("found", ["advance", "promote", "abort"])
