@@ -234,9 +234,9 @@ def list_experiments(home: Home, as_json: bool) -> None:
         screen.print(home.commands("No experiment was started yet: 'mlguide experiment start FILE' starts one."))
     for row in found:
         # Not one span: in a simulated world, the day is by the clock of the data.
-        ended = f" at {row['ended_at']}" if row["ended_at"] else ""
+        ended = f" at {row['ended_at']} by {row['ended_by']}" if row["ended_at"] else ""
         what = f"{row['experiment']}, version {row['version']}: {row['state']}{ended}"
-        screen.print(f"{what}, first planned day {row['start']}, by {row['who']}")
+        screen.print(f"{what}, first planned day {row['start']}, started by {row['who']}")
         for said in filter(None, (row.get("fault"), row["reason"])):
             screen.print(f"    • {said}")
 
@@ -265,6 +265,7 @@ def row_of(started: Started | Unreadable) -> dict[str, Any]:
         "planned_units": started.planned_units,
         "started_at": started.started_at,
         "ended_at": started.ended_at,
+        "ended_by": started.ended_by,
         "who": started.who,
         "reason": started.reason,
     }

@@ -22,7 +22,9 @@ class _Recorded:
 
     Attributes:
         planned_units: units expected to have a closed outcome window at the last look.
+        who: started it.
         ended_at: None while it runs.
+        ended_by: who stopped it, or the look that finished it; None while it runs.
         reason: why it was started, or why it ended.
     """
 
@@ -31,6 +33,7 @@ class _Recorded:
     who: str
     state: State = "running"
     ended_at: str | None = None
+    ended_by: str | None = None
     reason: str = ""
 
 
@@ -117,6 +120,7 @@ def of_rows(row: dict[str, Any], ended: dict[str, Any] | None, models: Mapping[s
         "who": row["who"],
         "state": ended["event"] if ended else "running",
         "ended_at": ended["at"] if ended else None,
+        "ended_by": ended["who"] if ended else None,
         "reason": (ended or row)["reason"],
     }
     key = row["experiment"], row["version"]

@@ -12,12 +12,14 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
+from mlguide_assets.deploy.gate.override import person
 from mlguide_assets.deploy.plan.policies import PER_POLICY
 from mlguide_assets.deploy.routing import published_experiments
 from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.day import assign_day, expose_day, look_day
 from mlguide_assets.experiment.ledger import end
 from mlguide_assets.experiment.looks import take_looks
+from mlguide_assets.experiment.starting import start_from_file
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -63,6 +65,18 @@ def test_what_cannot_be_computed_is_listed_with_the_reason_and_can_be_stopped(ho
     assert "No look was taken yet; the first is due on 2024-03-22" in run(home, "results", "fewer_losses").stdout
     answer(home, "stop", "fewer_losses", "--reason", "x")
     assert "It was stopped before its first look." in run(home, "results", "fewer_losses").stdout
+
+
+def test_who_ended_an_experiment_is_not_who_started_it(home: Home) -> None:
+    start_from_file(home, Lake(home.lake(PROBLEM.key)), PROBLEM, str(FILE), who="problem file", reason="It is due.")
+    (begun,) = answer(home, "list")
+    assert (begun["who"], begun["ended_by"], begun["reason"]) == ("problem file", None, "It is due.")
+    answer(home, "stop", "fewer_losses", "--reason", "wrong link")
+    (ended,) = answer(home, "list")
+    assert (ended["who"], ended["ended_by"], ended["reason"]) == ("problem file", person(), "wrong link")
+    shown = run(home, "list").stdout.splitlines()
+    assert shown[0].endswith(f" by {person()}, first planned day {DAY}, started by problem file")
+    assert shown[1].endswith("wrong link")
 
 
 @pytest.mark.parametrize("command", ["plan", "start"])
