@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -24,6 +26,48 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def test_the_version_is_printed() -> None:
     assert run("--version") == (0, f"mlguide {version('mlguide')}\n")
+
+
+def commands(command: Any, name: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its name, such as ("experiment", "plan")."""
+    if hasattr(command, "commands"):
+        for own, each in command.commands.items():
+            yield from commands(each, (*name, own))
+    else:
+        yield name, command
+
+
+def examples(command: Any) -> list[list[str]]:
+    """The examples of a command's help, as a shell splits them."""
+    paragraphs = (command.help or "").split("\n\n")
+    return [shlex.split(each)[2:] for each in paragraphs if each.startswith("Example: mlguide ")]
+
+
+def test_the_examples_of_the_help_are_command_lines() -> None:
+    found = {name: (command, examples(command)) for name, command in commands(get_command(app))}
+    for name, (command, lines) in found.items():
+        for line in lines:
+            assert tuple(line[: len(name)]) == name
+            command.make_context(name[-1], line[len(name) :])
+    decides = ("run", "check", "promote", "rollback", "reproduce")
+    own = [name for name in found if name[0] == "experiment" and name[1] not in ("status", "list")]
+    assert not [name for name in (*((each,) for each in decides), *own) if not found[name][1]]
+
+
+def test_the_examples_that_need_no_home_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tables with the columns that they name."""
+    monkeypatch.chdir(tmp_path)
+    of_unit = pd.DataFrame({"user": range(2000), "arm": ["A", "B"] * 1000})
+    of_unit = of_unit.assign(
+        paid=of_unit.user % 7 == 0, complained=of_unit.user % 31 == 0, visits_before=of_unit.user % 5
+    )
+    of_unit.to_csv("ab.csv", index=False)
+    log = pd.DataFrame({"offer": ["x", "y"] * 1000, "paid": of_unit.paid, "p": 0.5})
+    log.to_csv("log.csv", index=False)
+    found = {name: examples(command) for name, command in commands(get_command(app))}
+    for line in (*found["experiment", "analyse"], *found["experiment", "off-policy"]):
+        code, said = run(*line)
+        assert code == 0, said
 
 
 @pytest.mark.parametrize("command", [("status",), ("report",), ("export",), ("export", "send_plan", "--out", "p.csv")])

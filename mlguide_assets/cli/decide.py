@@ -24,7 +24,10 @@ def promote(
     reason: ReasonOption = "",
     home: HomeOption = None,
 ) -> None:
-    """Make a version champion by hand: one that waits for approval, or one that the gate did not promote."""
+    """Make a version champion by hand: one that waits for approval, or one that the gate did not promote.
+
+    Example: mlguide promote 2 --reason "I have read its card."
+    """
     from mlguide_assets.console.decide import promote as promote_version
 
     promote_version(Home.locate(home), number, reason)
@@ -39,7 +42,10 @@ def rollback(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Go back to an earlier champion, at once; only 'mlguide promote' brings back the one that is left."""
+    """Go back to an earlier champion, at once; only 'mlguide promote' brings back the one that is left.
+
+    Example: mlguide rollback --reason "Complaints have doubled since noon."
+    """
     from mlguide_assets.console.decide import rollback as roll_back
 
     roll_back(Home.locate(home), to, reason)
@@ -63,6 +69,8 @@ def reproduce(
     """Train a version again from what it was trained from, and compare it byte by byte; nothing is changed.
 
     Exits 0 where model, predictions and metrics are identical, 1 where anything differs.
+
+    Example: mlguide reproduce 1
     """
     from mlguide_assets.console.decide import reproduce as reproduce_version
 

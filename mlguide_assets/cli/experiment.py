@@ -66,6 +66,8 @@ def off_policy(
 
     Estimators: IPS, SNIPS, DR. Where the log holds too little of what the policy would do, the estimates are withheld
     and the reason is given, which is an answer: exit code 0.
+
+    Example: mlguide experiment off-policy --data log.csv --action offer --reward paid --propensity p --target uniform
     """
     if (target is None) == (target_column is None):
         raise InputError("Name the policy to evaluate with either --target uniform or --target-column COLUMN.")
@@ -162,6 +164,9 @@ def analyse(
     is wrong far more often than alpha says.
 
     Example: mlguide experiment analyse --data ab.csv --unit user --variant arm --control A --metric paid:binary
+
+    Example: mlguide experiment analyse --data ab.csv --unit user --variant arm --control A --metric paid:binary
+    --guardrail complained:0.002:absolute:lower --covariate visits_before
     """
     from mlguide_assets.console.analyse import guardrail_option, metric_option, ratio_option, show_analysis
     from mlguide_assets.define.values import canonical_text
@@ -210,6 +215,10 @@ def value(
     The plans say what was done and with which probability; the model scores the same units and candidates with the
     features of the same days, none of which it has learned from. Where the plans explore too little of what it would
     do, its value is withheld and the reason is given, which is an answer: exit code 0.
+
+    Example: mlguide experiment value --model 2
+
+    Example: mlguide experiment value --policy random --against generic
     """
     if model and policy:
         raise InputError("Name either --model VERSION or --policy NAME, not both.")
@@ -227,7 +236,10 @@ NameArgument = Annotated[
 @experiment.command()
 @handle_errors
 def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts."""
+    """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts.
+
+    Example: mlguide experiment plan personalised
+    """
     from mlguide_assets.console.experiment import show_plan
 
     show_plan(Home.locate(home), file, as_json)
@@ -241,7 +253,10 @@ def start(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards."""
+    """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards.
+
+    Example: mlguide experiment start my_experiment.yaml --reason "The new emails are ready."
+    """
     from mlguide_assets.console.experiment import start_experiment
 
     start_experiment(Home.locate(home), file, reason, as_json)
@@ -264,7 +279,10 @@ def stop(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Stop an experiment: from the next day that is planned on, its units are as all others."""
+    """Stop an experiment: from the next day that is planned on, its units are as all others.
+
+    Example: mlguide experiment stop personalised --reason "Its emails had a wrong link."
+    """
     from mlguide_assets.console.experiment import stop_experiment
 
     stop_experiment(Home.locate(home), name, reason, as_json)
@@ -273,7 +291,10 @@ def stop(
 @experiment.command()
 @handle_errors
 def results(name: NameArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Show every look at an experiment: verdict, rule, effect with its interval, and a picture of all looks."""
+    """Show every look at an experiment: verdict, rule, effect with its interval, and a picture of all looks.
+
+    Example: mlguide experiment results personalised
+    """
     from mlguide_assets.console.experiment import show_results
 
     show_results(Home.locate(home), name, as_json)

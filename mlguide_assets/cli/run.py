@@ -54,6 +54,10 @@ def run(
 
     Exit codes: 0 also when the gate refuses the model, which is an answer; 2 for bad input, which changes nothing; 1
     for any other failure.
+
+    Example: mlguide run --problem fraud
+
+    Example: mlguide run --source path/to/folder
     """
     place = Home.locate(home)
     with ends_when_asked():
@@ -112,6 +116,8 @@ def check(
     """Say what a problem file would train on, without training: rows, positives, features, days, what is wrong.
 
     Exits 2 when the file or the source is bad, or the contract blocks it.
+
+    Example: mlguide check payment.yaml --source payments
     """
     from mlguide_assets.console.check import check as check_file
 
