@@ -37,13 +37,42 @@ _ENDS = re.compile(r"[/?#@:\[\]]")
 """Characters at which libraries take a password for ended, and what follows for a host or a port."""
 
 _ADDRESS = re.compile(r"(?<![\w+.-])(?P<scheme>[\w+.-]++)://(?P<rest>[^\s'\"<>]*)")
+_NO_SCHEME = re.compile(r"(?<![\w.%+-])(?P<before>[\w.%+-]++:)(?P<value>[^\s:/@'\"<>*][^\s/@'\"<>*]{2,200})(?=@[\w\[])")
+"""An address whose scheme was cut off, as libraries quote them: `user:password@host`."""
+
 _PARAMETER = re.compile(rf"(?i)(?P<before>[?&;#](?:{_NAME})=)(?P<value>[^&#;\s'\"]*)")
-_PAIR = re.compile(
-    rf"(?i)(?P<before>(?:(?<![\w.-])(?:{_WORD})\s*=|['\"](?:{_WORD})['\"]\s*:)\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)"
+_ENCODED = [
+    re.compile(r"(?i)(?P<before>%3A%2F%2F[^\s%&]{0,200}%3A)(?P<value>(?:(?!%40)[^\s&]){1,200})(?=%40)"),
+    re.compile(rf"(?i)(?P<before>(?:%3F|%26)(?:{_NAME.replace('%', '')})%3D)(?P<value>(?:(?!%26)[^&#;\s'\"])+)"),
+]
+"""An address that is a parameter of another."""
+
+_QUOTE = r"(?:\\{0,4}['\"])"
+"""A quotation mark; where JSON is quoted within JSON, it is escaped."""
+_HEADER = rf"(?:(?:proxy-)?authorization|(?:set-)?cookie|(?=[\w.]*-)(?:{_WORD}))"
+_VALUE = rf"(?P<value>b?(?P<quote>{_QUOTE})(?:(?!(?P=quote)).)*(?P=quote)?|[^\s,;&'\"\\]+)"
+
+_LINE = re.compile(
+    rf"(?i)(?P<before>(?<![\w.-])(?P<open>{_QUOTE})?{_HEADER}[ \t]*:(?!//)[ \t]*)"
+    r"(?P<value>(?(open)(?:(?!(?P=open))[^\r\n])+|[^\r\n]+))"
 )
-_HEADER = re.compile(
-    r"(?i)(?P<before>\bauthorization['\"]?\s*[:=]\s*['\"]?)(?P<value>(?:(?:basic|bearer)\s+)?[^\s'\",]+)"
-)
+"""A header as it is sent. Its value may hold blanks, commas and quotes: it ends with its line, or with the text that it
+stands in."""
+
+_PAIRS = [
+    re.compile(rf"(?i)(?P<before>{before}){_VALUE}")
+    for before in (
+        rf"(?<![\w.-])(?:{_WORD}|{_HEADER})\s*=>?\s*",
+        rf"{_QUOTE}(?:{_WORD}|{_HEADER}){_QUOTE}\s*(?::|=>?)\s*",
+        # A pair as Python shows one.
+        rf"\(b?{_QUOTE}(?:{_WORD}|{_HEADER}){_QUOTE},\s*",
+        # In a message of ours, a column of a table is no secret: tables.users.columns.token: …
+        rf"(?<![\w.-])(?![\w-]*+\.)(?:{_WORD})\s*:(?!//)\s*",
+        rf"(?<![\w-])--(?:{_WORD})\s+",
+    )
+]
+_SCHEME = re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)(?P<value>(?=[\w.~+/-]*[\d=])[\w.~+/-]{12,}=*)")
+"""What a header holds, without its name. A word of a sentence has no digit."""
 
 
 def shown_address(address: str) -> str:
@@ -70,7 +99,7 @@ def masked(text: str, *addresses: str) -> str:
     for secret in sorted({secret for address in addresses for secret in _secrets(address)}, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     text = _ADDRESS.sub(lambda found: f"{found['scheme']}://{_without_password(found['scheme'], found['rest'])}", text)
-    for pattern in (_PARAMETER, _PAIR, _HEADER):
+    for pattern in (_PARAMETER, *_ENCODED, _LINE, *_PAIRS, _SCHEME, _NO_SCHEME):
         text = pattern.sub(_mask, text)
     return text
 
@@ -171,7 +200,7 @@ def _credentials(scheme: str, rest: str) -> tuple[str | None, str | None, str]:
 
 
 def _mask(found: re.Match[str]) -> str:
-    return found[0] if _VARIABLE.fullmatch(found["value"]) else f"{found['before']}{MASK}"
+    return found[0] if _VARIABLE.fullmatch(found["value"].strip("'\"")) else f"{found['before']}{MASK}"
 
 
 def _secrets(address: str) -> set[str]:
