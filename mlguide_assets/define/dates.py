@@ -1,9 +1,10 @@
 """How a column writes its times, as a problem file says it: a `strptime` pattern, or what it counts."""
 
+import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
-_SOME_DAY = datetime(2024, 5, 17, 22, 41, 39)
+_SOME_DAY = datetime(2024, 5, 17, 22, 41, 39, tzinfo=UTC)
 
 _YEARS_SINCE_1970 = range(10, 130)
 """Numbers that count from 1970 are recognised where they are of 1980 to 2099: units do not overlap there."""
@@ -25,18 +26,28 @@ def parse_format(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if text in SINCE_1970 or text == EXCEL:
         return text
-    # Years of two digits, a date, and no directive that only one of Python and DuckDB knows.
-    try:
-        known = datetime.strptime(_SOME_DAY.strftime(text), text).date() == _SOME_DAY.date()
-    except ValueError:
-        known = False
-    if not known:
+    if not _says_a_day(text):
         raise ValueError(
             "write how the column states year, month and day, such as '%d/%m/%Y' for 31/12/2024, "
             "'%m/%d/%y %H:%M' for 12/31/24 17:00, or '%Y-%m-%dT%H:%M:%S%z'; or, for numbers that count from 1970, "
             f"{', '.join(SINCE_1970)}; or {EXCEL} for days as spreadsheets count them, such as 45322.5"
         )
     return text
+
+
+_DIRECTIVES = frozenset("YymdHIMSfpbBaAjzGVu%")
+"""Those that Python and DuckDB read alike."""
+
+
+def _says_a_day(pattern: str) -> bool:
+    """Whether a pattern reads a day, and the hour, if any, beyond doubt: of 12 hours it says which half of the day."""
+    if not {found[1] for found in re.finditer(r"%(.?)", pattern)} <= _DIRECTIVES:
+        return False
+    try:
+        read = datetime.strptime(_SOME_DAY.strftime(pattern), pattern)
+    except ValueError:
+        return False
+    return read.date() == _SOME_DAY.date() and read.hour in (0, _SOME_DAY.hour)
 
 
 def format_since_1970(numbers: Iterable[float]) -> str | None:

@@ -17,7 +17,7 @@ from mlguide_assets.prepare.duckdb.functions import duckdb_function
 from mlguide_assets.prepare.features.events import timestamp_of
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
-_OFFSET = r"(:\d\d(\.\d*)?)\s*(Z|UTC|utc|[+-]\d\d(:?\d\d){0,2})$"
+OFFSET = r"(:\d\d(\.\d*)?)\s*(Z|UTC|utc|[+-]\d\d(:?\d\d){0,2})$"
 """`UTC` behind a time, as BigQuery writes it, is an offset, too."""
 _NO_SECONDS = r"([T ]\d{1,2}:\d\d)(Z|[+-]\d\d(:?\d\d)?)$"
 _INFINITE = ("infinity", "+infinity", "-infinity")
@@ -140,8 +140,8 @@ def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
     """
     nothing = ibis.null("string")
     text = ibis.ifelse(text.re_search(_YEAR_FIRST), text, nothing)
-    has_offset = text.re_search(_OFFSET)
-    offset = ibis.ifelse(has_offset, text, nothing).re_replace(_OFFSET, r"\1\3").re_replace("(?i)utc$", "Z")
+    has_offset = text.re_search(OFFSET)
+    offset = ibis.ifelse(has_offset, text, nothing).re_replace(OFFSET, r"\1\3").re_replace("(?i)utc$", "Z")
     zoned = _within_years(offset.re_replace(_NO_SECONDS, r"\1:00\2").try_cast("timestamp('UTC')").cast("timestamp"))
     return ibis.coalesce(zoned, _in_utc(ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"), timezone))
 
@@ -163,5 +163,7 @@ def _of_excel(days: ibis.Column) -> ibis.Column:
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:
     """Text as a time in a format; UTC where the format has an offset."""
     found = dt.Timestamp(timezone="UTC") if "%z" in format else dt.timestamp
+    if format.endswith("%z"):
+        text = text.re_replace("(?i)z$", "+00:00")
     read = duckdb_function("try_strptime", (dt.string, dt.string), found)
     return read(text, ibis.literal(format)).cast("timestamp")

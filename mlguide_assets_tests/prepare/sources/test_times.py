@@ -109,6 +109,7 @@ def test_other_times_stay(values: pa.Array) -> None:
         ("05/01/24 10:30", "%d/%m/%y %H:%M", NEW_YEAR),
         ("1/5/2024 10:30 AM", "%m/%d/%Y %I:%M %p", NEW_YEAR),
         ("5 Jan 2024 12:30 +0200", "%d %b %Y %H:%M %z", NEW_YEAR),
+        ("05/01/2024 10:30Z", "%d/%m/%Y %H:%M%z", NEW_YEAR),
         (20240105, "%Y%m%d", NEW_YEAR.replace(hour=0, minute=0)),
         ("2024-01-05 10:30", "%d/%m/%y %H:%M", None),
         ("32/01/24 10:30", "%d/%m/%y %H:%M", None),
