@@ -166,14 +166,22 @@ def _is_cron_field(field: str, least: int, most: int) -> bool:
     return True
 
 
-def _parse_timezone(value: object) -> object:
-    from zoneinfo import ZoneInfo
+_OF_THE_MACHINE = re.compile(r"(?i)localtime|posixrules|factory|(posix|right)/.*")
+"""Names that Python finds beside the IANA list, and the engines do not know, or read as of their own machine."""
 
-    try:
-        ZoneInfo(str(value))
-    except (ValueError, OSError, LookupError) as error:
-        raise ValueError("write a time zone of the IANA list, such as UTC or Europe/Berlin") from error
-    return value
+
+def _parse_timezone(value: object) -> object:
+    """A zone of the IANA list, as that spells it."""
+    from zoneinfo import ZoneInfo, available_timezones
+
+    given = str(value).strip()
+    if not _OF_THE_MACHINE.fullmatch(given):
+        try:
+            return ZoneInfo(given).key
+        except (ValueError, OSError, LookupError):
+            if match := next((name for name in available_timezones() if name.lower() == given.lower()), None):
+                return match
+    raise ValueError("write a time zone of the IANA list, such as UTC or Europe/Berlin")
 
 
 Cron = Annotated[str, BeforeValidator(_parse_cron)]

@@ -19,6 +19,7 @@ from mlguide_assets.define.loading import (
     with_overrides,
 )
 from mlguide_assets.define.prediction import ColumnLabel
+from mlguide_assets.define.schema import EventTable
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, Live, SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
@@ -251,6 +252,28 @@ def test_the_problem_of_a_process_is_the_given_one_then_the_homes_then_the_defau
     assert current_problem(home).name == "shop"
     monkeypatch.setenv(PROBLEM_VARIABLE, re.sub("name: shop", "name: other", VALID))
     assert current_problem(home).name == "other"
+
+
+def test_a_zone_is_spelled_as_the_list_of_zones_does() -> None:
+    def read(zone: str) -> str:
+        return EventTable.model_validate(
+            {
+                "event": "visit",
+                "at": "at",
+                "of": {"user": "user"},
+                "columns": {"user": "id", "at": "time"},
+                "timezone": zone,
+            }
+        ).timezone
+
+    assert [read(zone) for zone in ("Europe/Berlin", "europe/berlin", "utc")] == [
+        "Europe/Berlin",
+        "Europe/Berlin",
+        "UTC",
+    ]
+    for of_a_machine in ("localtime", "posixrules", "right/Europe/Berlin"):
+        with pytest.raises(ValueError, match="IANA list"):
+            read(of_a_machine)
 
 
 def test_a_column_is_mapped_by_its_name_or_with_its_format() -> None:
