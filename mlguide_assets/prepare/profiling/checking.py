@@ -30,6 +30,7 @@ from mlguide_assets.prepare.profiling.decision_counts import (
     refused_decisions,
 )
 from mlguide_assets.prepare.profiling.feature_list import ListedFeature, automatic_of
+from mlguide_assets.prepare.sources.clock_changes import ADVICE
 from mlguide_assets.prepare.sources.reading import read_source
 
 NOT_READ = " not read, since the problem file does not list them"
@@ -75,10 +76,13 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         InputError: nothing could be trained: a table, column, reference, label or window does not fit the data.
     """
     remarks: list[str] = []
+    of_clocks: list[str] = []
 
     def heard(text: str) -> None:
         if text.endswith(NOT_READ):
             remarks.append(text.removesuffix(NOT_READ))
+        elif text.endswith(ADVICE):
+            of_clocks.append(text)
         else:
             report(text)
 
@@ -107,6 +111,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     tables = {name: (rows[name], accepted[name]) for name in rows}
     warnings = [
         *changing_warnings(problem),
+        *of_clocks,
         *warned,
         *_partly_found(problem, validated.accepted),
         *values_not_found(problem, validated.accepted),

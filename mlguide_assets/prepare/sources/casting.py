@@ -57,7 +57,7 @@ def cast_to_schema(
     texts = {each for each, column in columns.items() if column.kind in ("category", "text")} | text_ids
     cleaned = {each: without_null_words(raw[source], in_text=each in texts) for each, source in found.items()}
     times = {each: without_infinity(cleaned[each]) for each, column in columns.items() if column.kind == "time"}
-    given = _view(raw.select(*named({**cleaned, **times}), *order))
+    given = as_view(raw.select(*named({**cleaned, **times}), *order))
     for each, column in columns.items():
         if column.kind == "time" and column.format is None:
             refuse_another_format(given[each], each, name, place=place)
@@ -68,7 +68,7 @@ def cast_to_schema(
         for each, column in columns.items()
     }
     as_given = {_as_given(each): given[each] for each in found}
-    both = _view(given.select(*named(read), *named(as_given), *order))
+    both = as_view(given.select(*named(read), *named(as_given), *order))
     unread = {
         each: both[_as_given(each)].notnull() & both[each].isnull()
         for each in found
@@ -94,7 +94,7 @@ def find_columns(given: tuple[str, ...], table: EntityTable | EventTable, place:
     return {name: _find(given, name, column, place) for name, column in table.columns.items()}
 
 
-def _view(rows: ibis.Table) -> ibis.Table:
+def as_view(rows: ibis.Table) -> ibis.Table:
     """The same rows under a name: what follows refers to each column, where Ibis would repeat how it is read."""
     return rows.get_backend().create_view(f"cast_{uuid4().hex}", rows)
 

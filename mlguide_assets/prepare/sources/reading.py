@@ -27,6 +27,7 @@ from mlguide_assets.english import counted
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of
+from mlguide_assets.prepare.sources.clock_changes import clock_changes
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
 from mlguide_assets.prepare.sources.finding import find_table
@@ -71,7 +72,7 @@ def read_source(
     text_ids = _text_ids(raw, problem)
     _report_left_out(raw, problem, report)
     return {
-        name: _cast(raw[name], name, problem, text_ids[name], keep_newest=name in newest)
+        name: _cast(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)
         for name in problem.schema.ordered
     }
 
@@ -161,11 +162,13 @@ def _report_left_out(raw: dict[TableName, ibis.Table], problem: Problem, report:
 
 
 def _cast(
-    raw: ibis.Table, name: TableName, problem: Problem, text_ids: frozenset[str], *, keep_newest: bool
+    raw: ibis.Table, name: TableName, problem: Problem, text_ids: frozenset[str], report: Report, *, keep_newest: bool
 ) -> ibis.Table:
     table, predict = problem.tables[name], problem.predict
     label = predict.label if isinstance(predict, PredictEvent) and table.noun == predict.each else None
     rows = cast_to_schema(raw, name, table, place=_place(name, problem), text_ids=text_ids, label=label)
+    for remark in clock_changes(raw, name, table, place=_place(name, problem)):
+        report(remark)
     return with_newer_rows(rows, table, (label.column,) if label else ()) if keep_newest else rows
 
 

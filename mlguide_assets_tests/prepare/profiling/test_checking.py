@@ -69,6 +69,14 @@ def test_columns_that_may_change_are_named_with_what_to_do(duck: Any, tmp_path: 
     assert "history" in warning
 
 
+def test_times_that_the_clocks_of_a_zone_repeat_are_a_warning(duck: Any, tmp_path: Path) -> None:
+    """The loans of every six hours are shifted to 2:00, at which clocks in Berlin are set, in March and October."""
+    text = FILE.replace("    event: loan\n", "    event: loan\n    timezone: Europe/Berlin\n")
+    loans = LOANS.replace("'2024-01-01'", "'2024-05-01 02:00'")
+    (warning,) = [each for each in checked(text, duck, tmp_path, loans=loans).warnings if "clocks" in each]
+    assert warning.startswith("loans.granted_at: 1 time in an hour that the clocks of Europe/Berlin repeat, read as of")
+
+
 TOTALS = f"SELECT * REPLACE (loan_id::VARCHAR AS loan_id) FROM ({LOANS}) UNION ALL SELECT 'Sum', 1, NULL, 9, NULL"
 
 

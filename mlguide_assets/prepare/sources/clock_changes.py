@@ -1,0 +1,86 @@
+"""Times that a zone's clocks show twice, or never, as they change: they are read all the same, and it is said.
+
+Of times that carry no offset, in tables whose `timezone` the problem file states. A date is none of them.
+"""
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from mlguide_assets.define.dates import SINCE_1970
+from mlguide_assets.define.schema import EntityTable, EventTable, TableName
+from mlguide_assets.english import counted
+from mlguide_assets.prepare.duckdb.functions import duckdb_function
+from mlguide_assets.prepare.named import named
+from mlguide_assets.prepare.sources.casting import as_view, find_columns
+from mlguide_assets.prepare.sources.times import OFFSET, read_times
+
+ADVICE = "; write each time with its offset, or state another timezone"
+"""How each sentence ends."""
+
+_SET_BACK = (30, 60, 120)
+"""Minutes by which clocks are set back."""
+
+
+def clock_changes(raw: ibis.Table, name: TableName, table: EntityTable | EventTable, *, place: str) -> list[str]:
+    """A sentence for each column that has such times, and for each kind of them.
+
+    Args:
+        raw: as the source has it; see `cast_to_schema`.
+    """
+    zone, found = table.timezone, find_columns(raw.columns, table, place)
+    given = {each: _without_offset(raw[found[each]], table.columns[each].format) for each in table.of_kind("time")}
+    columns = [each for each, values in given.items() if values is not None]
+    if zone == "UTC" or not columns:
+        return []
+    # A view for each step: a value that is used several times would be computed as often.
+    texts = as_view(raw.select(*named({each: given[each] for each in columns})))
+    local = as_view(
+        texts.select(*named({each: read_times(texts[each], table.columns[each].format) for each in columns}))
+    )
+    utc = as_view(local.mutate(*named({f"{each} in utc": read_times(local[each], timezone=zone) for each in columns})))
+    sums: dict[str, ibis.Value] = {}
+    for each in columns:
+        repeated, skipped = _faults(utc[each], utc[f"{each} in utc"], zone)
+        sums |= {f"{each} repeated": repeated.sum(), f"{each} skipped": skipped.sum()}
+    counts = utc.aggregate(named(sums)).to_pyarrow().to_pylist()[0]
+    said = []
+    for column in columns:
+        for what, how in (("repeated", "repeat, read as of the second time"), ("skipped", "skip, read as of the next")):
+            if times := counts[f"{column} {what}"]:
+                hour = f"in an hour that the clocks of {zone} {how}"
+                said.append(f"{name}.{column}: {counted(times, 'time')} {hour}{ADVICE}")
+    return said
+
+
+def _faults(local: ibis.Column, read: ibis.Column, zone: str) -> tuple[ibis.Value, ibis.Value]:
+    """Whether a time of a zone's clocks is one that they repeat, and whether it is one that they skip.
+
+    Args:
+        read: what it is read as, in UTC.
+    """
+    is_date = local == local.truncate("D")
+    earlier = [_on_clocks(read - ibis.interval(minutes=minutes), zone) == local for minutes in _SET_BACK]
+    return ibis.or_(*earlier) & ~is_date, (_on_clocks(read, zone) != local) & ~is_date
+
+
+def _without_offset(column: ibis.Column, format: str | None) -> ibis.Column | None:
+    """The times that say no zone, and null for others; None where all others do."""
+    given = column.type()
+    if given.is_timestamp():
+        return None if given.timezone else column
+    if (
+        given.is_date()
+        or not (given.is_string() or given.is_numeric())
+        or format in SINCE_1970
+        or "%z" in (format or "")
+    ):
+        return None
+    if given.is_string() and format is None:
+        return ibis.ifelse(column.strip().re_search(OFFSET), ibis.null("string"), column)
+    return column if format else None
+
+
+def _on_clocks(utc: ibis.Column, zone: str) -> ibis.Column:
+    """What the clocks of a zone show."""
+    shown = duckdb_function("timezone", (dt.string, dt.Timestamp(timezone="UTC")), dt.timestamp)
+    return shown(ibis.literal(zone), utc.cast(dt.Timestamp(timezone="UTC")))
