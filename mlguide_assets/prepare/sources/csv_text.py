@@ -25,6 +25,8 @@ LOOKED_AT = 20
 _SEPARATOR = re.compile(r'"?sep=(?P<mark>[^\w\s"]|\t)"?', re.IGNORECASE)
 """The line above the header that tells a spreadsheet what stands between values."""
 LONGEST_STATEMENT = 20
+LONGEST_LINE = 4 * CHUNK
+"""Bytes. DuckDB says of a line of 2 MB that it is too long; one of 32 MB at the end it leaves out without a word."""
 _OPENS_A_VALUE = f'{DELIMITERS}\n"'.encode()
 _CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
@@ -45,6 +47,8 @@ def readable_csv(path: Path, scratch: Path) -> Path:
                 raise InputError(f"{path} is UTF-16, and CSV must be written in UTF-8: {_conversion(encoding)}.")
             decoder.decode(chunk)
             ends.count(chunk)
+            if ends.since > LONGEST_LINE:
+                raise InputError(f"{path} cannot be read as CSV: {too_long_a_line(ends.lines + 1, LONGEST_LINE)}.")
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise InputError(_not_utf8(path, error, ends.lines)) from error
@@ -62,6 +66,12 @@ def readable_csv(path: Path, scratch: Path) -> Path:
         # The file itself was read to its end before: this is the disk of the copy.
         raise OSError(error.errno, error.strerror, str(copy)) from error
     return copy
+
+
+def too_long_a_line(number: int, most: int, length: int | None = None) -> str:
+    """What is wrong with a line of more bytes than are read, and what to do."""
+    has = f"{length:,} bytes, and one of more than {most:,}" if length else f"more than {most:,} bytes, and such a one"
+    return f"line {number} has {has} is not read; shorten its longest value, or write the table as Parquet"
 
 
 @dataclass(frozen=True)
@@ -196,12 +206,16 @@ class _LineEnds:
     returns: int = 0
     both: int = 0
     last: bytes = b""
+    since: int = 0
+    """Bytes since the last of them."""
 
     def count(self, chunk: bytes) -> None:
         self.feeds += chunk.count(b"\n")
         self.returns += chunk.count(b"\r")
         self.both += chunk.count(b"\r\n") + (self.last == b"\r" and chunk.startswith(b"\n"))
         self.last = chunk[-1:]
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        self.since = len(chunk) - end - 1 if end >= 0 else self.since + len(chunk)
 
     @property
     def lines(self) -> int:

@@ -19,7 +19,7 @@ from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import read_csv, read_parquet
 from mlguide_assets.prepare.sources.connecting import refuse_no_database
-from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv
+from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv, too_long_a_line
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import COMPRESSED, FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
@@ -182,12 +182,7 @@ def _too_long_a_line(text: str, path: Path) -> str | None:
     number, most = int(found[1]), int(found[2])
     with path.open("rb") as stream:
         length = len(next(islice(stream, number - 1, None), b""))
-    if length <= most:
-        return None
-    return (
-        f"line {number} has {length:,} bytes, and one of more than {most:,} is not read; shorten its longest value, or "
-        "write the table as Parquet"
-    )
+    return too_long_a_line(number, most, length) if length > most else None
 
 
 def _csv_fault(text: str, header: Header) -> str:

@@ -433,6 +433,10 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         row_after(300, f"1,2,no,{'x' * 2_100_000}"),
         ("line 301 has 2,100,008 bytes, and one of more than 2,000,000 is not read; shorten its longest value",),
     ),
+    "a last line that the engine leaves out": (
+        rewrite("user_emails", lambda text: text + f"1,2,no,{'x' * 35_000_000}"),
+        ("user_emails.csv cannot be read as CSV: line 602 has more than 16,777,216 bytes", "or write the table as"),
+    ),
     "a quote that never ends, and much below it": (
         row_after(300, '1,2,"no,2024-01-01' + "\n1,2,no,2024-01-01" * 130_000),
         ("cannot be read", "line 301 has a quote that is not closed"),
