@@ -1,9 +1,7 @@
 """`mlguide experiment analyse`: an experiment in a file of anyone's, as JSON or as tables."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from mlguide_assets.console.analysis_tables import print_analysis
+from mlguide_assets.console.interruption import scratch_folder
 from mlguide_assets.console.terminal import console, print_json
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis.analysis import analyse
@@ -23,11 +21,11 @@ def show_analysis(file: ExperimentFile, as_json: bool) -> None:
         InputError: the file cannot be read, or is not what the options say.
     """
     with (
-        TemporaryDirectory(prefix="mlguide-") as folder,
+        scratch_folder("mlguide-") as folder,
         console.status("Analysing the experiment"),
         refusing_damage(file.path),
     ):
-        rows, design = read_experiment(file, connect(Path(folder)), Path(folder))
+        rows, design = read_experiment(file, connect(folder), folder)
         found = analyse(rows, design)
     if as_json:
         print_json(found.as_json())

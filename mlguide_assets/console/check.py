@@ -1,9 +1,8 @@
 """`mlguide check`: what a problem file would train on, without training."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from mlguide_assets.console.interruption import scratch_folder
 from mlguide_assets.console.progress import reporting
 from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import load_problem, with_overrides
@@ -27,13 +26,13 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
     """
     problem = with_overrides(load_problem(file), source=source)
     with (
-        tempfile.TemporaryDirectory(prefix="mlguide-check-") as scratch,
+        scratch_folder("mlguide-check-") as scratch,
         reporting() as report,
-        refusing_parquet_faults(lambda: parquet_files(problem, Path(scratch))),
+        refusing_parquet_faults(lambda: parquet_files(problem, scratch)),
     ):
-        connection = connect(Path(scratch) / "spill")
+        connection = connect(scratch / "spill")
         try:
-            found = check_problem(problem, connection, Path(scratch), report)
+            found = check_problem(problem, connection, scratch, report)
         finally:
             connection.disconnect()
     if as_json:

@@ -1,11 +1,11 @@
 """`mlguide init`: a commented problem file, drafted from tables or rewritten from the old form."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mlguide_assets.console.interruption import scratch_folder
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.progress import reporting
 from mlguide_assets.console.terminal import console
@@ -30,10 +30,10 @@ def draft_to(source: str, out: Path | None, *, force: bool) -> None:
     """
     name = _name_of(source)
     out = _checked(out or Path(f"{name}.yaml"), force=force)
-    with tempfile.TemporaryDirectory(prefix="mlguide-init-") as scratch, reporting() as report:
-        connection = connect(Path(scratch) / "spill")
+    with scratch_folder("mlguide-init-") as scratch, reporting() as report:
+        connection = connect(scratch / "spill")
         try:
-            draft = draft_problem(source, connection, Path(scratch), report)
+            draft = draft_problem(source, connection, scratch, report)
         finally:
             connection.disconnect()
     values, remark = _source(source, out)

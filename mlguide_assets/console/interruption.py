@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlguide_assets.console.child import PATIENCE_SECONDS
@@ -60,6 +61,17 @@ def removed_when_ended(folder: str) -> Iterator[Path]:
         yield path
     finally:
         _scratch.discard(path)
+
+
+@contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder for a command that only reads: copies of tables may be large, and none is left behind.
+
+    Raises:
+        RunFailedError: the command was asked to end: see `ends_when_asked`.
+    """
+    with ends_when_asked(), TemporaryDirectory(prefix=prefix) as folder, removed_when_ended(folder) as path:
+        yield path
 
 
 def _sentence(number: int) -> str:

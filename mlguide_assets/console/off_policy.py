@@ -1,11 +1,10 @@
 """`mlguide experiment off-policy`: what a policy would be worth, from the decisions in a file."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.table import Table
 
+from mlguide_assets.console.interruption import scratch_folder
 from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.english import counted
 from mlguide_assets.experiment.off_policy.estimators import DM, DR, IPS, SNIPS, Value
@@ -32,11 +31,11 @@ def show_off_policy(file: LogFile, json_wanted: bool) -> None:
         InputError: the file cannot be read, or holds what cannot be true.
     """
     with (
-        TemporaryDirectory(prefix="mlguide-") as folder,
+        scratch_folder("mlguide-") as folder,
         console.status("Reading the log and fitting its models"),
         refusing_damage(file.path),
     ):
-        read = read_log(file, connect(Path(folder)), Path(folder))
+        read = read_log(file, connect(folder), folder)
         found = evaluate(read.log, read.predict)
     if json_wanted:
         print_json(as_json(found))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from mlguide_assets.console.interruption import ends_when_asked, removed_when_ended
+from mlguide_assets.console.interruption import ends_when_asked, removed_when_ended, scratch_folder
 
 WITHIN = 20
 HERE = "mlguide_assets_tests.console.test_interruption"
@@ -49,6 +49,34 @@ def busy(*, forever: bool) -> None:
         except BaseException:
             if not forever:
                 raise
+
+
+def read_only(where: str) -> None:
+    """A command as `mlguide check`, of which `where` says what it is busy with."""
+    import typer
+
+    from mlguide_assets.cli.common import handle_errors
+
+    def command() -> None:
+        with scratch_folder("mlguide-test-") as folder:
+            print(folder, flush=True)
+            busy(forever=where == "all is caught")
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(handle_errors(command))
+    app([])
+
+
+@pytest.mark.parametrize("where", ["Python", "all is caught"])
+def test_copies_of_tables_are_not_left_behind(where: str) -> None:
+    code = f"from {HERE} import read_only; read_only({where!r})"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN) == 1
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("in_background", [False, True])
