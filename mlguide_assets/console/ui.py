@@ -29,7 +29,7 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.switches import follow_locations
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import broken_problems
-from mlguide_assets.deploy.serving.reach import bind, is_loopback
+from mlguide_assets.deploy.serving.reach import AllowedHosts, bind, is_loopback
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.host_lock import holder_on_all_hosts, locked_in_database
 from mlguide_assets.settings import Home
@@ -56,8 +56,11 @@ def serve(home: Home, host: str, port: int) -> int:
     What they write since the last start is in the home: `dagster/{code_server,webserver,daemon}.log`.
 
     Raises:
-        InputError: the address is taken, or another `mlguide ui` works on this home.
+        InputError: the address is taken, another `mlguide ui` works on this home, or what the environment lists as names
+            of hosts is none.
     """
+    # What the environment lists is read by the webserver, whose refusal would end in its log.
+    AllowedHosts.of(host)
     enter(home)
     shown = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     # The path of a socket has at most 107 characters, which that of a home may exceed.

@@ -6,8 +6,10 @@ where it comes from a page (`Origin`), one of the same host. See https://owasp.o
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -43,16 +45,20 @@ class AllowedHosts:
 
         Args:
             bound: the host that it listens on.
-            configured: names, separated by commas, `*` for any; the environment's without it.
+            configured: names, separated by commas, `*` for any; the environment's without it. The port or the scheme
+                of an address that is listed does not count.
+
+        Raises:
+            InputError: what is listed is no name of a host.
 
         >>> sorted(AllowedHosts.of("10.0.0.7", "ml.example.com").names - LOOPBACK_NAMES)
         ['10.0.0.7', 'ml.example.com']
         """
         listed = os.environ.get(ALLOWED_HOSTS_VARIABLE, "") if configured is None else configured
-        names = frozenset(name.strip().lower().strip("[]") for name in listed.split(",") if name.strip())
+        names = frozenset(_listed(name.strip()) for name in listed.split(",") if name.strip())
         everywhere = _is_unspecified(bound)
         own = socket.gethostname() if everywhere else bound
-        return cls(LOOPBACK_NAMES | names | {own.lower()}, names, any_address=everywhere, anything="*" in names)
+        return cls(LOOPBACK_NAMES | names | {_spelled(own)}, names, any_address=everywhere, anything="*" in names)
 
     def refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         """The HTTP status of a request that is not answered, and why, in one sentence; None where it may be answered.
@@ -105,9 +111,37 @@ def _place(url: str) -> tuple[str, int | None]:
         parts = urlsplit(url)
         if parts.username is not None or parts.path or parts.query or parts.fragment:
             return "", None
-        return (parts.hostname or "").removesuffix("."), parts.port
+        return _spelled(parts.hostname or ""), parts.port
     except ValueError:
         return "", None
+
+
+def _listed(text: str) -> str:
+    """The host of an entry of the setting, which may be a name, an address, or a URL.
+
+    Raises:
+        InputError: it is none, or a pattern, which would match nothing.
+    """
+    if text == "*":
+        return text
+    address = f"[{text}]" if _is_address(text) and ":" in text else text
+    name, _ = _place((address if "://" in address else f"//{address}").rstrip("/"))
+    with suppress(UnicodeError):
+        if _NAME.fullmatch(found := name if _is_address(name) else name.encode("idna").decode("ascii")):
+            return found
+    raise InputError(
+        f"{ALLOWED_HOSTS_VARIABLE}: {text!r} is not the name of a host: write names such as ml.example.com, separated "
+        "by commas, or * for any."
+    )
+
+
+_NAME = re.compile(r"[\w.:-]+")
+
+
+def _spelled(name: str) -> str:
+    """A host in its one spelling: in lower case, without a dot at the end; an address as short as it can be written."""
+    name = name.lower().removesuffix(".")
+    return ip_address(name).compressed if _is_address(name) else name
 
 
 def _shown(allowed: AllowedHosts) -> str:

@@ -19,7 +19,7 @@ from mlguide_assets.define.loading import (
 )
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
-from mlguide_assets.deploy.serving.reach import bind, is_loopback
+from mlguide_assets.deploy.serving.reach import AllowedHosts, bind, is_loopback
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -38,11 +38,14 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     """Serve until stopped.
 
     Raises:
-        InputError: the address is open to others and there is no key, it is taken, or there is no such kind of store.
+        InputError: the address is open to others and there is no key, it is taken, there is no such kind of store, or
+            what the environment lists as names of hosts is none.
     """
     import uvicorn
 
     refuse_open_without_key(host)
+    # What the environment lists is read by the workers, which would die of a fault there, again and again.
+    AllowedHosts.of(host)
     # Taken, it would be uvicorn that says so, in its log.
     bind(host, port).close()
     address = store or os.environ.get(STORE_VARIABLE) or ""

@@ -74,6 +74,44 @@ def test_the_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatc
     assert status(AllowedHosts.of("127.0.0.1"), ("host", "ml.example.com")) is None
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "ml.example.com.",
+        "ML.Example.com:8443",
+        "https://ml.example.com",
+        "http://ml.example.com:80/",
+        "a, ml.example.com",
+    ],
+)
+def test_a_host_may_be_listed_as_the_address_of_its_page(listed: str) -> None:
+    allowed = AllowedHosts.of("127.0.0.1", listed)
+    assert status(allowed, ("host", "ml.example.com"), ("origin", "https://ml.example.com")) is None
+    assert status(allowed, ("host", "www.ml.example.com")) == 403
+
+
+@pytest.mark.parametrize(
+    ("listed", "host"),
+    [
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("2001:db8:0:0::7", "[2001:db8::7]:8000"),
+        ("[2001:db8::7]:8000", "[2001:DB8:0::7]"),
+        ("", "[0:0:0:0:0:0:0:1]:3000"),
+    ],
+)
+def test_a_name_has_one_spelling(listed: str, host: str) -> None:
+    assert status(AllowedHosts.of("127.0.0.1", listed), ("host", host)) is None
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["*.example.com", "a.example;b.example", "a.example b.example", "https://a.example/x", "user@a.example", "."],
+)
+def test_what_would_match_no_request_is_refused(listed: str) -> None:
+    with pytest.raises(InputError, match="is not the name of a host"):
+        AllowedHosts.of("127.0.0.1", listed)
+
+
 def test_a_refusal_says_what_to_do() -> None:
     refusal = LOCAL.refusal([(b"host", b"evil.example")])
     assert refusal is not None
