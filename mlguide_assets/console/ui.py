@@ -56,8 +56,8 @@ def serve(home: Home, host: str, port: int) -> int:
     What they write since the last start is in the home: `dagster/{code_server,webserver,daemon}.log`.
 
     Raises:
-        InputError: the address is taken, another `mlguide ui` works on this home, or what the environment lists as names
-            of hosts is none.
+        InputError: the address is taken, another `mlguide ui` works on this home, or the environment lists as a host
+            what is none.
     """
     # What the environment lists is read by the webserver, whose refusal would end in its log.
     AllowedHosts.of(host)
