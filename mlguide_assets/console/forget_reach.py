@@ -91,10 +91,13 @@ def _key(lake: Lake, entity: Entity, given: str) -> Key:
         )
     if not _has_numbers(lake, entity):
         return given
-    # Not all that Python takes for a number: 1_0 is no way to write 10.
-    if not re.fullmatch("-?[0-9]+", given):
+    # Not all that Python takes for a number: 1_0 is no way to write 10. Nor does any table hold more than 64 bits.
+    if not re.fullmatch("-?0{0,99}[0-9]{1,19}", given) or int(given) not in _INT64:
         raise InputError(f"--{entity.noun} is the id of {with_article(entity.noun)}, a whole number; given: {given!r}.")
     return int(given)
+
+
+_INT64 = range(-(2**63), 2**63)
 
 
 def _same_key(lake: Lake, entity: Entity, key: Key) -> Key | None:
@@ -102,7 +105,8 @@ def _same_key(lake: Lake, entity: Entity, key: Key) -> Key | None:
     if not _has_numbers(lake, entity):
         return str(key)
     # 007 is another text than 7.
-    return int(key) if re.fullmatch("-?(0|[1-9][0-9]*)", str(key)) else None
+    number = int(key) if re.fullmatch("-?(0|[1-9][0-9]{0,18})", str(key)) else None
+    return number if number in _INT64 else None
 
 
 def _has_numbers(lake: Lake, entity: Entity) -> bool:

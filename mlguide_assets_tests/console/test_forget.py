@@ -41,6 +41,7 @@ def forget(home: Home, *arguments: str) -> tuple[int, str]:
         (["--user", "7", "--json"], "add --yes"),
         (["--user", "Ann", "--yes"], "a whole number; given: 'Ann'"),
         (["--user", "1_0", "--yes"], "a whole number; given: '1_0'"),
+        (["--user", "9223372036854775808", "--yes"], "a whole number; given: '9223372036854775808'"),
         (["--user", "", "--yes"], "--user is the id of one user; given: ''"),
         (["--user=", "--yes"], "given: ''"),
         (["--user", " ", "--yes"], "given: ' '"),

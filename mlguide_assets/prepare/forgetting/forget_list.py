@@ -121,11 +121,21 @@ class ForgetList:
 
     @classmethod
     def load(cls, path: Path) -> "ForgetList":
-        """The list in a file; an empty one, with a salt of its own, where there is none."""
+        """The list in a file; an empty one, with a salt of its own, where there is none.
+
+        Raises:
+            InputError: the file is damaged. Who is on it is known from nowhere else.
+        """
         if (content := read(path)) is None:
             return cls(path, secrets.token_hex(16))
-        stored = json.loads(content)
-        return cls(path, stored["salt"], tuple(Forgotten(**entry) for entry in stored["entries"]))
+        try:
+            stored = json.loads(content)
+            return cls(path, str(stored["salt"]), tuple(Forgotten(**entry) for entry in stored["entries"]))
+        except (ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"{path}, the list of who is forgotten, is damaged, and without it they would be read again: restore "
+                f"it from a backup, or remove it and forget each of them again before the next run."
+            ) from error
 
     def save(self) -> None:
         content = {"salt": self.salt, "entries": [asdict(entry) for entry in self.entries]}

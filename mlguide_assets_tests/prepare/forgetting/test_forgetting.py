@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere
@@ -38,6 +39,14 @@ def test_rows_of_the_forgotten_are_left_out_and_others_stay(listed: ForgetList, 
     assert listed.rows_without("exposures", exposed, USER).to_pyarrow()["unit_id"].to_pylist() == [6]
     emails = ibis.memtable(pa.table({"id": [5, 6]}))
     assert listed.rows_without("email_content", emails, USER) is emails
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"salt": "a"}', '{"salt": "a", "entries": [{"who": 5}]}', b"\xff"])
+def test_a_damaged_list_is_refused_in_one_sentence(listed: ForgetList, content: str | bytes) -> None:
+    """As an empty one, it would bring back who was forgotten."""
+    listed.path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InputError, match=r"forgotten\.json.* is damaged.*restore it"):
+        ForgetList.load(listed.path)
 
 
 def test_the_list_holds_no_key_and_every_list_has_its_own_salt(listed: ForgetList, tmp_path: Path) -> None:
