@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
 from mlguide_assets.deploy.registry.registry import TRACKING_VARIABLE, Registry, in_one_sentence
-from mlguide_assets.deploy.registry.schema import refuse_other_schema, remove_half_made
+from mlguide_assets.deploy.registry.schema import refuse_incomplete, refuse_other_schema, remove_half_made
 from mlguide_assets.errors import InputError, first_line
 from mlguide_assets.settings import LAKE_VARIABLE
 
@@ -39,6 +39,7 @@ def prepare_registry(registry: Registry, report: Report, *, search: bool = False
     if registry.own_database is not None:
         remove_half_made(registry.own_database)
         refuse_other_schema(registry.own_database)
+        refuse_incomplete(registry.own_database)
         if _amiss(registry.own_database, experiments):
             _restore(registry, experiments, report)
             _end_left_runs(registry, experiments, report)

@@ -4,6 +4,7 @@ import sqlite3
 import traceback
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,39 @@ def test_a_database_that_mlflow_was_stopped_while_making_is_made_anew(tmp_path: 
     assert registry.versions() == []
 
 
+@pytest.mark.parametrize(
+    ("damage", "lacks"),
+    [("drop table metrics", "metrics"), ("delete from alembic_version", "alembic_version")],
+)
+def test_a_database_in_use_that_is_not_whole_is_refused(
+    home: Home, registry: Registry, trained: Candidate, damage: str, lacks: str
+) -> None:
+    register(home, saved(trained, home.candidates("sample")))
+    with closing(sqlite3.connect(registry.root / "mlflow.db")) as connection, connection:
+        connection.execute(damage)
+    with pytest.raises(InputError, match=rf"mlflow\.db is not whole: .* in {lacks}\. Restore it from a backup"):
+        prepared(registry)
+
+
+def test_a_folder_in_the_place_of_the_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    with pytest.raises(InputError, match="is no file, so no database"):
+        prepared(Registry(tmp_path, "sample"))
+
+
+def test_a_database_that_another_program_holds_is_not_to_be_moved_away(
+    home: Home, registry: Registry, trained: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(home, saved(trained, home.candidates("sample")))
+    at_once = partial(sqlite3.connect, timeout=0)
+    with closing(sqlite3.connect(registry.root / "mlflow.db", isolation_level=None)) as connection:
+        connection.execute("begin exclusive")
+        monkeypatch.setattr(sqlite3, "connect", at_once)
+        with pytest.raises(InputError, match=r"held by another program .*try again") as told:
+            prepared(registry)
+    assert "move" not in str(told.value)
+
+
 @pytest.mark.parametrize("port", ["9", "none"])
 def test_a_server_that_is_away_is_said_before_training_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str
@@ -110,7 +144,7 @@ def test_a_server_that_is_away_is_said_before_training_without_its_password(
 
 def test_a_damaged_database_is_refused(registry: Registry) -> None:
     (registry.root / "mlflow.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(InputError, match=r"cannot be read .*restore it from a backup"):
+    with pytest.raises(InputError, match=r"cannot be read .*Restore it from a backup"):
         prepared(registry)
 
 
