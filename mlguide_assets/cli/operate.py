@@ -160,8 +160,8 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A file ending in .parquet or .csv, replaced if it exists; with --format, a folder that does not. The "
-            "folder around it must exist.",
+            help="A file ending in .parquet or .csv, replaced if it exists; with --format, the name of a new folder. "
+            "The folder around it must exist.",
             show_default=False,
         ),
     ] = None,
@@ -190,6 +190,11 @@ def export(
 
     place = Home.locate(home)
     if table is None:
+        if out or day or all_days or folder:
+            raise InputError(
+                "--out, --day, --all and --format say how one table is written: name it first, as 'mlguide export' "
+                "alone lists them."
+            )
         list_tables(place)
         return
     if out is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 
-from mlguide_assets.console.export_folder import Format, export_folder
+from mlguide_assets.console.export_folder import FILE_SUFFIXES, Format, export_folder
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
@@ -27,7 +27,6 @@ from mlguide_assets.settings import Home
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-_SUFFIXES = (".parquet", ".csv")
 _FORMULA = r"^[=+\-@\t\r]"
 """Text that a spreadsheet takes for a formula (OWASP, CSV injection)."""
 
@@ -78,7 +77,7 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST, forma
     # Those of an ingest that was refused are what its message speaks of; the next one that is not removes them.
     table = REFUSED if table == QUARANTINED and lake.exists(REFUSED) else table
     if format_ is None:
-        check_out(out, _SUFFIXES)
+        check_out(out, FILE_SUFFIXES)
     kept = lake.snapshot(table).partitions
     today = day_reached(problem, home.simulation_clock(problem.key), datetime.now(UTC))
     reached = reached_days(kept, landed(lake), today=today)
@@ -137,7 +136,8 @@ def days_to_export(
     if which.day:
         day = which.day.isoformat()
         if day not in partitions:
-            known = f"{counted(len(partitions), 'day')}, {partitions[0]} to {partitions[-1]}" if partitions else "none"
+            span = f"{partitions[0]} to {partitions[-1]}" if len(partitions) > 1 else ""
+            known = f"{counted(len(partitions), 'day')}, {span or partitions[0]}" if partitions else "none"
             what = f"it has {known}" if table in per_day else "it is not kept by day: leave --day out"
             raise InputError(f"Table {table!r} has no day {day} ({what}).")
         return [day]

@@ -10,6 +10,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 
 DELTA_LOG = "_delta_log"
+FILE_SUFFIXES = (".parquet", ".csv")
+"""Of what is written as one file."""
 
 
 Format = Literal["delta", "parquet"]
@@ -22,9 +24,11 @@ def export_folder(lake: Lake, table: str, partitions: Sequence[str], out: Path, 
         out: new or empty; a Delta table, if one is written, which then has one more version.
 
     Raises:
-        InputError: it is another folder, or cannot be written, or what Delta needs is not installed.
+        InputError: it is another folder, is called like a file, or cannot be written, or what Delta needs is not
+            installed.
     """
     check_parent(out)
+    _refuse_file_name(out, format_)
     _FORMATS[format_](lake, table, partitions, out)
 
 
@@ -70,6 +74,15 @@ def _write_delta(lake: Lake, table: str, partitions: Sequence[str], out: Path) -
         raise InputError(
             f"{out} cannot be written as a Delta table ({reason}): choose another folder, or --format parquet."
         ) from error
+
+
+def _refuse_file_name(out: Path, format_: Format) -> None:
+    """A folder called `plan.csv` is what nobody wants: the name asks for one file. One that is there is meant."""
+    if out.suffix.lower() in FILE_SUFFIXES and not out.is_dir():
+        raise InputError(
+            f"--out {out} is the name of a file, and --format {format_} writes a folder: leave --format out, or name a "
+            f"folder, such as {out.stem}."
+        )
 
 
 def _refuse_used(out: Path, *, holds: str) -> None:

@@ -8,7 +8,9 @@ import deltalake
 import pandas as pd
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from mlguide_assets.cli import app
 from mlguide_assets.console.export import Which, export_table, list_tables, parse_day
 from mlguide_assets.console.export_folder import Format
 from mlguide_assets.define.loading import load_problem
@@ -115,6 +117,22 @@ def test_a_delta_table_gains_a_version_each_time(home: Home, tmp_path: Path) -> 
     assert table.version() == 1
     assert set(table.to_pandas().scoring_date) == {date(2026, 1, 3)}
     assert len(deltalake.DeltaTable(out, version=0).to_pandas()) == 2 * len(DAYS)
+
+
+@pytest.mark.parametrize("format_", ["delta", "parquet"])
+@pytest.mark.parametrize("name", ["plan.csv", "plan.Parquet"])
+def test_no_folder_is_called_like_a_file(home: Home, tmp_path: Path, name: str, format_: Format) -> None:
+    with pytest.raises(InputError, match=rf"{name} is the name of a file, and --format {format_} writes a folder"):
+        export_table(home, "send_plan", tmp_path / name, format_=format_)
+    (tmp_path / name).mkdir()
+    export_table(home, "send_plan", tmp_path / name, format_=format_)
+
+
+@pytest.mark.parametrize("option", ["--out=x.csv", "--day=2026-01-01", "--all", "--format=delta"])
+def test_what_is_said_of_a_table_without_naming_one_is_refused(home: Home, option: str) -> None:
+    done = CliRunner().invoke(app, ["export", option, "--home", str(home.root)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "name it first" in done.stderr
 
 
 @pytest.mark.parametrize("format_", ["delta", "parquet"])

@@ -298,8 +298,8 @@ class Lake:
         names = self._pointers.tables()
         if close := difflib.get_close_matches(table, names, n=1):
             return MissingTableError(f"There is no table {table!r} in {self.place}; did you mean {close[0]!r}?")
-        known = ", ".join(names) or "none yet"
-        return MissingTableError(f"There is no table {table!r} in {self.place} (tables: {known}): run 'mlguide run'.")
+        known = "'mlguide export' lists those there are, and" if names else "it has none yet;"
+        return MissingTableError(f"There is no table {table!r} in {self.place}: {known} 'mlguide run' makes them.")
 
     def _publish(
         self,
