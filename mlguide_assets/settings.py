@@ -110,6 +110,16 @@ class Home:
                 f"The home {self.root} {what}: check --home or {HOME_VARIABLE}, or fill it with 'mlguide run'."
             )
 
+    def require_there(self) -> None:
+        """Refuse a home whose folder does not exist, unless the lake is elsewhere: who only reads would make it, and
+        wait in it for ever. An empty folder is a home that is filled later, such as a new disk of a container.
+
+        Raises:
+            InputError: names the directory and how to fill it.
+        """
+        if not self.root.is_dir():
+            self.require_used()
+
     @property
     def active_problem(self) -> Path:
         """The problem that the last successful run worked on, complete and self-contained."""

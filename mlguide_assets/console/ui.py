@@ -32,7 +32,7 @@ from mlguide_assets.define.loading import broken_problems
 from mlguide_assets.deploy.serving.reach import AllowedHosts, bind, is_loopback
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.host_lock import holder_on_all_hosts, locked_in_database
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import HOME_VARIABLE, Home, shared_address
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -61,6 +61,7 @@ def serve(home: Home, host: str, port: int) -> int:
     """
     # What the environment lists is read by the webserver, whose refusal would end in its log.
     AllowedHosts.of(host)
+    is_new = not home.is_used
     enter(home)
     shown = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     # The path of a socket has at most 107 characters, which that of a home may exceed.
@@ -74,6 +75,13 @@ def serve(home: Home, host: str, port: int) -> int:
         with instance_of(home) as instance:
             end_dead_runs(home, instance, console.print)
             follow_locations(home, instance)
+        if is_new and not shared_address():
+            console.print(
+                home.commands(
+                    f"Nothing was run in {home.root} yet: materialise the job lifecycle, or use 'mlguide run'. If you "
+                    f"meant another home, check --home or {HOME_VARIABLE}."
+                )
+            )
         for error in broken_problems(home).values():
             console.print(f"The other problems go on without this one: {error}")
         served = code_server.locations(home, Path(folder))

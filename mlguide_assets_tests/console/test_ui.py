@@ -259,6 +259,17 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> 
             serve(Home(tmp_path), "127.0.0.1", port)
 
 
+def test_of_a_new_home_it_says_that_nothing_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_Processes, "run", lambda *_: 0)
+    told = f"Nothing was run in {tmp_path} yet"
+    serve(Home(tmp_path), "127.0.0.1", free_port())
+    assert told in capsys.readouterr().err
+    serve(Home(tmp_path), "127.0.0.1", free_port())
+    assert told not in capsys.readouterr().err
+
+
 def test_a_second_one_on_the_same_home_is_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with (

@@ -38,14 +38,15 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     """Serve until stopped.
 
     Raises:
-        InputError: the address is open to others and there is no key, it is taken, there is no such kind of store, or
-            what the environment lists as names of hosts is none.
+        InputError: the address is open to others and there is no key, it is taken, there is no such home or kind of
+            store, or what the environment lists as names of hosts is none.
     """
     import uvicorn
 
     refuse_open_without_key(host)
     # What the environment lists is read by the workers, which would die of a fault there, again and again.
     AllowedHosts.of(host)
+    home.require_there()
     # Taken, it would be uvicorn that says so, in its log.
     bind(host, port).close()
     address = store or os.environ.get(STORE_VARIABLE) or ""

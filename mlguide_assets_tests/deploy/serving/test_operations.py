@@ -218,6 +218,12 @@ def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path, monkeypat
     assert str(server.port) in refused(monkeypatch, tmp_path, port=server.port)
 
 
+def test_a_home_that_does_not_exist_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "misspelt"
+    assert refused(monkeypatch, home).startswith(f"The home {home} does not exist: check --home")
+    assert not home.exists()
+
+
 def test_a_store_of_no_kind_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = refused(monkeypatch, tmp_path, store="mysql://user:password@host")
     assert "redis://" in said
