@@ -1,6 +1,5 @@
 """What happens when a day arrives: the source is read, and the day that has begun is scored."""
 
-from collections.abc import Iterator
 from datetime import date, datetime
 
 import dagster as dg
@@ -8,8 +7,10 @@ import dagster as dg
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.run_requests import (
     AGAIN_AFTER,
+    IS_READ,
     LOOK_EVERY,
     READING,
+    Answer,
     newest_run,
     own_runs,
     reading,
@@ -33,6 +34,8 @@ READ = (
     *("champion_watch", "champion_rollback", "retraining_decisions"),
 )
 
+SCORES_COME_FIRST = dg.SkipReason("The day that was read last is scored first.")
+
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=keys_of(*READ),
@@ -55,19 +58,22 @@ scoring_job = dg.define_asset_job(
     minimum_interval_seconds=LOOK_EVERY,
     description="Reads the source as often as retraining.refresh_every of the problem file says.",
 )
-def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
+def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
     from datetime import UTC
 
     from mlguide_assets.retrain.new_data import reading_due
 
     if not workspace.lake.exists("candidate_model"):
-        # Nothing was trained here yet: 'mlguide run' begins, and what follows a reading looks at what it made.
-        return
+        # What follows a reading looks at what a training made.
+        return dg.SkipReason("Nothing was trained here yet: 'mlguide run' begins.")
     now, problem = datetime.now(UTC), workspace.problem
     due = reading_due(problem, workspace.home.simulation_clock(problem.key), now)
+    if due is None:
+        return dg.SkipReason("The clock of the simulated world does not run, so nothing new can come.")
     # In a world that is faster than its runs a reading would always be waiting, and no day ever be scored.
-    if due is not None and not scores_come_first(context.instance, workspace, now):
-        yield from run_request(context.instance, "refresh_job", f"{problem.key} {due}", now)
+    if scores_come_first(context.instance, workspace, now):
+        return SCORES_COME_FIRST
+    return run_request(context.instance, "refresh_job", f"{problem.key} {due}", now)
 
 
 def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: datetime) -> bool:
@@ -82,7 +88,9 @@ def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: d
     if under_way(instance, "scoring_job"):
         return True
     due = scores_due(workspace.home, workspace.lake, workspace.problem, now)
-    return due is not None and any(True for _ in run_request(instance, "scoring_job", _reason(workspace, due[1]), now))
+    if due is None:
+        return False
+    return isinstance(run_request(instance, "scoring_job", _reason(workspace, due[1]), now), dg.RunRequest)
 
 
 def _reason(workspace: Workspace, scores: str) -> str:
@@ -96,20 +104,21 @@ def _reason(workspace: Workspace, scores: str) -> str:
     description="Scores a day when it begins, and again when its data or the champion have changed, or when the online "
     "store has lost its features.",
 )
-def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
+def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
     from datetime import UTC
 
     from mlguide_assets.retrain.new_data import scores_due
 
     now = datetime.now(UTC)
     if reading(context.instance):
-        return
+        return IS_READ
     due = scores_due(workspace.home, workspace.lake, workspace.problem, now)
-    if due is not None:
-        day, reason = due
-        known_days(context.instance, workspace)
-        reason = _reason(workspace, reason) + _lost(context.instance, workspace, day, now)
-        yield from run_request(context.instance, "scoring_job", reason, now, partition_key=day)
+    if due is None:
+        return dg.SkipReason("There is no champion, or nothing was read yet.")
+    day, reason = due
+    known_days(context.instance, workspace)
+    reason = _reason(workspace, reason) + _lost(context.instance, workspace, day, now)
+    return run_request(context.instance, "scoring_job", reason, now, partition_key=day)
 
 
 def _lost(instance: dg.DagsterInstance, workspace: Workspace, day: str, now: datetime) -> str:

@@ -16,7 +16,7 @@ from mlguide_assets.defs.ended_runs import (
     why_it_failed,
     work_of,
 )
-from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
+from mlguide_assets.defs.run_requests import IS_READ, LOOK_EVERY, REASON, Answer, reading, run_request_for_range
 from mlguide_assets.defs.workspace import (
     OWNERS,
     PROBLEM,
@@ -226,18 +226,18 @@ drift_job = dg.define_asset_job(
     minimum_interval_seconds=LOOK_EVERY,
     description="Compares each day that has landed, or landed again, with the champion's reference.",
 )
-def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
+def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.freshness.new_days import days_to_check
 
     if reading(context.instance):
-        return
+        return IS_READ
     days = days_to_check(workspace.home, workspace.lake, workspace.problem, today=today(workspace))
     if days:
         # A range names days that Dagster must know of.
         known_days(context.instance, workspace)
-    yield from run_request_for_range(context.instance, "drift_job", days, datetime.now(UTC))
+    return run_request_for_range(context.instance, "drift_job", days, datetime.now(UTC))
 
 
 @dg.asset_check(

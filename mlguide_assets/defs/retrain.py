@@ -8,8 +8,8 @@ import dagster as dg
 from mlguide_assets.defs.announcing import announce
 from mlguide_assets.defs.ended_runs import until_done, why_it_failed
 from mlguide_assets.defs.new_data import SCORED
-from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, under_way
-from mlguide_assets.defs.timetable import Answer, ticks_with_the_source
+from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, Answer, under_way
+from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, RUN_TAGS, Workspace, keys_of
 
 if TYPE_CHECKING:

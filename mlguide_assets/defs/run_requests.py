@@ -4,7 +4,7 @@ Runs of other problems of the home do not count: they share Dagster's record, an
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -27,14 +27,17 @@ AGAIN_AFTER = timedelta(minutes=10)
 READING = ("refresh_job", "retraining_job")
 """The jobs that read the source."""
 
+Answer = dg.RunRequest | dg.SkipReason
+"""What a sensor answers: a sentence where it requests nothing, since Dagster would show one of its own."""
+
+IS_READ = dg.SkipReason("The source is being read: half of the tables may be of the day before.")
+
 _LOOKED_AT = 100
 _ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [each for each in dg.DagsterRunStatus if each not in (*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS)]
 
 
-def run_request(
-    instance: dg.DagsterInstance, job: str, reason: str, now: datetime, **request: Any
-) -> Iterator[dg.RunRequest]:
+def run_request(instance: dg.DagsterInstance, job: str, reason: str, now: datetime, **request: Any) -> Answer:
     """A request, unless a run of the job waits or runs, was done for this reason, or has just failed for it.
 
     A waiting run finds what is new when it begins, so one is enough. Dagster's own `run_key` alone would never
@@ -44,16 +47,20 @@ def run_request(
         request: what else to say in the request, such as its partition.
     """
     if under_way(instance, job):
-        return
+        return dg.SkipReason(f"A run of {job} is under way.")
     records = own_runs(instance, job, tags={REASON: _tag(reason)})
     if all(_may_be_requested_again(record, now) for record in records):
         tags = {**request.pop("tags", {}), REASON: _tag(reason)}
-        yield dg.RunRequest(run_key=f"{reason}#{len(records)}", tags=tags, **request)
+        return dg.RunRequest(run_key=f"{reason}#{len(records)}", tags=tags, **request)
+    if records[0].dagster_run.status in _ENDED_BADLY:
+        minutes = AGAIN_AFTER.total_seconds() / 60
+        return dg.SkipReason(
+            f"The run {records[0].dagster_run.run_id} failed; {minutes:.0f} minutes later comes another."
+        )
+    return dg.SkipReason(f"Nothing is new since the last run of {job}.")
 
 
-def run_request_for_range(
-    instance: dg.DagsterInstance, job: str, days: Mapping[date, str], now: datetime
-) -> Iterator[dg.RunRequest]:
+def run_request_for_range(instance: dg.DagsterInstance, job: str, days: Mapping[date, str], now: datetime) -> Answer:
     """A request for all days from the first to the last, in one run.
 
     Args:
@@ -61,12 +68,12 @@ def run_request_for_range(
             lies between them and need not be.
     """
     if not days:
-        return
+        return dg.SkipReason(f"Nothing is new since the last run of {job}.")
     first, last = min(days), max(days)
     signed = " ".join(f"{day} {sign}" for day, sign in sorted(days.items()))
     reason = f"{first} {last} {hashlib.sha256(signed.encode()).hexdigest()[:12]}"
     tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
-    yield from run_request(instance, job, reason, now, tags=tags)
+    return run_request(instance, job, reason, now, tags=tags)
 
 
 def under_way(instance: dg.DagsterInstance, job: str) -> bool:

@@ -12,12 +12,11 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.defs.new_data import scores_come_first
-from mlguide_assets.defs.run_requests import LOOK_EVERY, newest_run, under_way
+from mlguide_assets.defs.new_data import SCORES_COME_FIRST, scores_come_first
+from mlguide_assets.defs.run_requests import LOOK_EVERY, Answer, newest_run, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 from mlguide_assets.instants import midnight, zoned_now
 
-Answer = dg.RunRequest | dg.SkipReason
 Decide = Callable[[dg.DagsterInstance, Workspace], Answer]
 
 REST = 2
@@ -74,7 +73,7 @@ def _sensor(job: Any, cron: str, decide: Decide) -> dg.SensorDefinition:
         if waits := _waits(context.instance, str(job.name)):
             return dg.SkipReason(waits)
         if scores_come_first(context.instance, workspace, zoned_now()):
-            return dg.SkipReason("The day that was read last is scored first.")
+            return SCORES_COME_FIRST
         context.update_cursor(reached.isoformat())
         return decide(context.instance, workspace)
 

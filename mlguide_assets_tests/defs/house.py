@@ -116,6 +116,13 @@ class House:
             self.cursors[sensor.name] = context.cursor
         return answers
 
+    def requested(self, sensor: Any) -> list[dg.RunRequest]:
+        """The runs that a sensor requests; where there are none, it has said why."""
+        answers = self.look(sensor)
+        assert all(each.skip_message for each in answers if isinstance(each, dg.SkipReason))
+        assert answers
+        return [each for each in answers if isinstance(each, dg.RunRequest)]
+
     def tick(self, schedule: Any) -> Any:
         """What a schedule that follows the world answers on the day that has been reached."""
         self.cursors[schedule.name] = (REACHED - DAY).isoformat()

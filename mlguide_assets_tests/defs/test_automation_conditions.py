@@ -84,7 +84,7 @@ def test_a_condition_requests_every_day_there_is_and_not_the_one_that_has_begun(
 ) -> None:
     """`in_latest_time_window`, which `eager` begins with, is all days here: they are not the calendar's."""
     conditions = Conditions(definitions, house, batch_predictions=AC.in_latest_time_window() & condition)
-    (request,) = house.look(new_data.score_on_new_day)
+    (request,) = house.requested(new_data.score_on_new_day)
     assert request.partition_key == REACHED.isoformat()
     made(house, changed)
     assert conditions.look() == {}
@@ -101,7 +101,7 @@ def test_a_condition_does_not_know_which_days_have_landed_again(definitions: dg.
     conditions.look()
     made(house, "landed_days", version="2")
     requested = conditions.look()["data_drift"]
-    (request,) = house.look(observe.check_drift_on_new_data)
+    (request,) = house.requested(observe.check_drift_on_new_data)
     after = [day for day in requested if day >= request.tags["dagster/asset_partition_range_start"]]
     assert len(after) < len(requested), "days of the champion's own reference are none to check"
 
@@ -110,10 +110,10 @@ def test_a_condition_reads_by_the_walls_clock(definitions: dg.Definitions, house
     hourly = AC.cron_tick_passed("0 * * * *").since_last_handled()
     conditions = Conditions(definitions, house, user_emails=hourly, landed_days=hourly)
     house.train(until=REACHED)
-    (request,) = house.look(new_data.refresh_on_new_day)
+    (request,) = house.requested(new_data.refresh_on_new_day)
     assert conditions.look(MORNING) == {}, "what is due already waits for the next tick"
     house.run("refresh_job", **request.tags)
-    assert house.look(new_data.refresh_on_new_day) == []
+    assert house.requested(new_data.refresh_on_new_day) == []
     assert [*conditions.look(MORNING + HOUR)] == ["user_emails", "landed_days"], "no day of the world has passed"
 
 

@@ -23,13 +23,13 @@ def house(house: House) -> House:
 
 
 def test_the_day_after_the_last_send_is_scored(house: House) -> None:
-    (request,) = house.look(score_on_new_day)
+    (request,) = house.requested(score_on_new_day)
     assert request.partition_key == "2025-11-21"
     assert list(house.instance.get_dynamic_partitions(str(SCORING_DATES.name)))[-1] == "2025-11-21"
 
 
 def test_days_are_checked_for_drift_from_the_reference_to_the_last_that_has_landed(house: House) -> None:
-    (request,) = house.look(check_drift_on_new_data)
+    (request,) = house.requested(check_drift_on_new_data)
     bounds = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
     assert bounds == ["2025-11-11", "2025-11-20"]
 
@@ -42,23 +42,23 @@ def test_a_day_that_was_read_is_scored_before_the_next_is_read(reader: str, hous
     house.run(reader)
     now = datetime.now(UTC)
     assert scores_come_first(instance, workspace, now)
-    assert house.look(refresh_on_new_day) == []
+    assert house.requested(refresh_on_new_day) == []
     assert not scores_come_first(instance, workspace, now + AGAIN_AFTER + timedelta(minutes=1)), "it waits for a while"
-    (request,) = house.look(score_on_new_day)
+    (request,) = house.requested(score_on_new_day)
     house.run("scoring_job", **{REASON: request.tags[REASON]})
     assert not scores_come_first(instance, workspace, now)
-    assert len(house.look(refresh_on_new_day)) == 1
+    assert len(house.requested(refresh_on_new_day)) == 1
 
 
 def test_what_the_online_store_has_lost_is_published_again_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a Redis that was restarted empty has."""
-    (first,) = house.look(score_on_new_day)
+    (first,) = house.requested(score_on_new_day)
     house.run("scoring_job", **{REASON: first.tags[REASON]})
-    assert house.look(score_on_new_day) == [], "it was scored just now"
+    assert house.requested(score_on_new_day) == [], "it was scored just now"
     monkeypatch.setattr(new_data, "AGAIN_AFTER", timedelta(0))
-    (again,) = house.look(score_on_new_day)
+    (again,) = house.requested(score_on_new_day)
     assert again.partition_key == first.partition_key
     house.run("scoring_job", fails=True, **{REASON: again.tags[REASON]})
-    assert house.look(score_on_new_day) == [], "it has just failed"
+    assert house.requested(score_on_new_day) == [], "it has just failed"
     house.workspace.online_store.publish(State(Publication(datetime(2025, 11, 21), {}, {}, (), {}), {}))
-    assert house.look(score_on_new_day) == []
+    assert house.requested(score_on_new_day) == []

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from mlguide_assets.defs import workspace
@@ -25,7 +26,13 @@ DAYS = [date(2026, 3, day) for day in (1, 2, 3, 5)]
 
 
 def requested(house: House, reason: str, *, later: timedelta = timedelta()) -> list[str | None]:
-    return [request.run_key for request in run_request(house.instance, JOB, reason, datetime.now(UTC) + later)]
+    answer = run_request(house.instance, JOB, reason, datetime.now(UTC) + later)
+    return [answer.run_key] if isinstance(answer, dg.RunRequest) else []
+
+
+def said(house: House, reason: str) -> str:
+    answer = run_request(house.instance, JOB, reason, datetime.now(UTC))
+    return answer.skip_message or "" if isinstance(answer, dg.SkipReason) else ""
 
 
 def test_a_reason_is_requested_until_it_was_met(house: House) -> None:
@@ -90,11 +97,21 @@ def test_a_run_without_a_tag_counts_by_its_code_location(
 
 def test_days_are_one_run_from_the_first_to_the_last(house: House) -> None:
     days = dict.fromkeys(DAYS, "a")
-    (request,) = run_request_for_range(house.instance, JOB, days, datetime.now(UTC))
+    request = run_request_for_range(house.instance, JOB, days, datetime.now(UTC))
+    assert isinstance(request, dg.RunRequest)
     tags = {name.removeprefix("dagster/asset_partition_"): day for name, day in request.tags.items()}
     assert (tags["range_start"], tags["range_end"]) == ("2026-03-01", "2026-03-05")
     house.run(JOB, **{REASON: request.tags[REASON]})
-    assert list(run_request_for_range(house.instance, JOB, days, datetime.now(UTC))) == []
-    changed = {**days, DAYS[0]: "b"}
-    assert len(list(run_request_for_range(house.instance, JOB, changed, datetime.now(UTC)))) == 1, "a day has changed"
-    assert list(run_request_for_range(house.instance, JOB, {}, datetime.now(UTC))) == []
+    for done in (days, {}):
+        assert isinstance(run_request_for_range(house.instance, JOB, done, datetime.now(UTC)), dg.SkipReason)
+    changed = run_request_for_range(house.instance, JOB, {**days, DAYS[0]: "b"}, datetime.now(UTC))
+    assert isinstance(changed, dg.RunRequest), "a day has changed"
+
+
+def test_where_nothing_is_requested_it_says_why(house: House) -> None:
+    house.run(JOB, **{REASON: "monday"})
+    assert said(house, "monday") == f"Nothing is new since the last run of {JOB}."
+    failed = house.run(JOB, fails=True, **{REASON: "tuesday"}).run_id
+    assert said(house, "tuesday") == f"The run {failed} failed; 10 minutes later comes another."
+    house.begin(JOB)
+    assert said(house, "wednesday") == f"A run of {JOB} is under way."

@@ -38,47 +38,47 @@ def world(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_home_that_never_ran_is_not_read(house: House) -> None:
-    assert house.look(new_data.refresh_on_new_day) == []
+    assert house.requested(new_data.refresh_on_new_day) == []
 
 
 def test_the_source_is_read_once_for_each_day_of_the_world(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.train(REACHED)
-    (request,) = house.look(new_data.refresh_on_new_day)
+    (request,) = house.requested(new_data.refresh_on_new_day)
     assert request.tags[REASON].endswith("2026-01-10")
     house.run("refresh_job", **{REASON: request.tags[REASON]})
-    assert house.look(new_data.refresh_on_new_day) == []
+    assert house.requested(new_data.refresh_on_new_day) == []
     monkeypatch.setenv(WORLD_TIME_VARIABLE, "2026-01-11")
-    assert len(house.look(new_data.refresh_on_new_day)) == 1
+    assert len(house.requested(new_data.refresh_on_new_day)) == 1
 
 
 def test_a_world_that_stands_still_is_not_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.train(REACHED)
     monkeypatch.delenv(WORLD_TIME_VARIABLE)
     monkeypatch.setattr(workspace, "PROBLEM", PROBLEM.model_copy(update={"source": SimulatorSource()}))
-    assert house.look(new_data.refresh_on_new_day) == []
+    assert house.requested(new_data.refresh_on_new_day) == []
 
 
 def test_the_day_that_has_begun_is_scored_once_for_its_data_and_champion(house: House) -> None:
     house.land()
-    assert house.look(new_data.score_on_new_day) == [], "there is no champion"
+    assert house.requested(new_data.score_on_new_day) == [], "there is no champion"
     house.install()
-    (request,) = house.look(new_data.score_on_new_day)
+    (request,) = house.requested(new_data.score_on_new_day)
     assert request.partition_key == "2026-01-10"
     house.run("scoring_job", **{REASON: request.tags[REASON]})
-    assert house.look(new_data.score_on_new_day) == []
+    assert house.requested(new_data.score_on_new_day) == []
     house.land(rows=11)
-    assert len(house.look(new_data.score_on_new_day)) == 1
+    assert len(house.requested(new_data.score_on_new_day)) == 1
 
 
 def test_whole_days_after_the_reference_are_checked_for_drift_in_one_run(house: House) -> None:
     house.land()
-    assert house.look(observe.check_drift_on_new_data) == [], "there is no champion"
+    assert house.requested(observe.check_drift_on_new_data) == [], "there is no champion"
     house.install()
-    (request,) = house.look(observe.check_drift_on_new_data)
+    (request,) = house.requested(observe.check_drift_on_new_data)
     tags = {name.removeprefix("dagster/asset_partition_"): day for name, day in request.tags.items()}
     assert (tags["range_start"], tags["range_end"]) == ("2026-01-08", "2026-01-09")
     house.run("drift_job", **{REASON: request.tags[REASON]})
-    assert house.look(observe.check_drift_on_new_data) == []
+    assert house.requested(observe.check_drift_on_new_data) == []
 
 
 @pytest.mark.parametrize("sensor", [new_data.score_on_new_day, observe.check_drift_on_new_data], ids=lambda it: it.name)
@@ -86,9 +86,9 @@ def test_whole_days_after_the_reference_are_checked_for_drift_in_one_run(house: 
 def test_nothing_looks_at_tables_that_are_being_written(house: House, sensor: dg.SensorDefinition, job: str) -> None:
     house.land()
     house.install()
-    assert house.look(sensor)
+    assert house.requested(sensor)
     house.begin(job)
-    assert house.look(sensor) == []
+    assert house.requested(sensor) == []
 
 
 # Retraining
