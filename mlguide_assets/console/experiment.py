@@ -281,7 +281,7 @@ def _of_arms(waiting: dict[str, int]) -> str:
 
 def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
     from mlguide_assets.experiment.plan_faults import plan_faults
-    from mlguide_assets.experiment.standing import exposed_and_waiting
+    from mlguide_assets.experiment.standing import exposed_and_waiting, unplanned
 
     planned, taken = last_planned(lake, problem) or started.start, results(lake, started)
     exposed, waiting = exposed_and_waiting(lake, problem, started)
@@ -296,7 +296,7 @@ def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
         "looks": len(started.experiment.looks),
         "looks_taken": len(taken),
         "models": versions_of_arms(lake, problem, started),
-        "faults": list(plan_faults(lake, problem, started)),
+        "faults": [*plan_faults(lake, problem, started), *unplanned(lake, problem, started)],
         "next_look": due[0].isoformat() if due else None,
         "last_verdict": taken[-1]["verdict"] if taken else None,
         "last_reason": taken[-1]["reason"] if taken else None,

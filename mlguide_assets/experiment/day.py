@@ -180,6 +180,7 @@ def _faults(
     from mlguide_assets.experiment.looks import faults_of, units_of
     from mlguide_assets.experiment.plan_faults import plan_faults
     from mlguide_assets.experiment.specification import fault_of_eligibility
+    from mlguide_assets.experiment.unplanned import unplanned_actions
 
     for lost in unreadable(lake):
         yield f"{lost.title}, assigns no unit: {lost.fault}"
@@ -193,6 +194,8 @@ def _faults(
             yield f"{each.experiment.title}: {fault}"
         if until is None:
             continue
+        if unplanned := unplanned_actions(lake, problem, each, actions, until):
+            yield f"{each.experiment.title}: {unplanned}."
         units = units_of(lake, each, problem, actions, members, until)
         for fault in faults_of(units, each.experiment) if units is not None else ():
             yield f"{each.experiment.title}: {fault}."

@@ -31,6 +31,7 @@ from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
+from mlguide_assets.experiment.unplanned import unplanned_actions
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
@@ -82,9 +83,9 @@ def take_looks(
             look = look_due(started, recorded, until)
             if look is not None:
                 units = units_of(lake, started, problem, actions, members, until)
-                lost = lost_version(started, versions_of_arms(lake, problem, started)) or fallback_fault(lake, started)
+                fault = _fault(lake, problem, started, actions, until)
                 row = _row(
-                    started, look, recorded, units, lost, changing=changing_slices(problem), until=until, run_id=run_id
+                    started, look, recorded, units, fault, changing=changing_slices(problem), until=until, run_id=run_id
                 )
                 # An analysis takes a while, and a person may have stopped it: then it decides nothing any more.
                 if not is_running(lake, started):
@@ -97,6 +98,17 @@ def take_looks(
                 reason = f"{recorded[-1]['verdict']}: {recorded[-1]['reason']}"
                 finish(lake, started, reason=reason, who=BY_LOOK)
     return added
+
+
+def _fault(
+    lake: Lake, problem: Problem, started: Started, actions: ibis.Table, until: datetime
+) -> tuple[str, str] | None:
+    """What keeps the arms from showing their policies, though their rows do not show it: a check, and a sentence."""
+    if lost := lost_version(started, versions_of_arms(lake, problem, started)) or fallback_fault(lake, started):
+        return "version", lost
+    if unplanned := unplanned_actions(lake, problem, started, actions, until):
+        return "plans", unplanned
+    return None
 
 
 def units_of(
@@ -177,7 +189,7 @@ def _row(
     look: Look,
     recorded: Sequence[dict[str, Any]],
     units: ibis.Table | None,
-    lost: str | None,
+    fault: tuple[str, str] | None,
     *,
     changing: Sequence[str],
     until: datetime,
@@ -196,7 +208,7 @@ def _row(
     else:
         looks = Looks(fractions, look.is_final)
         analysis = analyse(known, design_of(experiment, known, looks, changing=changing))
-        analysis = withheld(analysis, "version", lost) if lost else analysis
+        analysis = withheld(analysis, *fault) if fault else analysis
     return {
         "experiment": experiment.name,
         "version": experiment.version,

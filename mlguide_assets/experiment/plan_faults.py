@@ -31,7 +31,7 @@ def faults_by_cause(
         since: the first day whose versions are looked at; default: the start.
     """
     late = late_plan(lake, problem, started.experiment.name)
-    if late and not _reached_by_api(lake, started):
+    if late and not reached_by_api(lake, started):
         yield "late", late
     kept = started.kept_models.get(CHALLENGER)
     if kept is None:
@@ -49,7 +49,7 @@ def faults_by_cause(
         yield "withdrawn", goes_on
 
 
-def _reached_by_api(lake: Lake, started: Started) -> bool:
+def reached_by_api(lake: Lake, started: Started) -> bool:
     """Whether units meet their arms by the API, whatever the plans say."""
     exposures = exposures_of(lake, started)
     return exposures is not None and bool((exposures.origin == API).any().to_pyarrow().as_py())

@@ -52,6 +52,19 @@ def versions_in_plans(lake: Lake, problem: Problem, name: str, since: date) -> d
     return found
 
 
+def days_in_time(lake: Lake, problem: Problem, name: str, since: date) -> frozenset[date]:
+    """The days since one whose plans have arms and were made in time.
+
+    Args:
+        name: of the experiment or canary.
+    """
+    plans = _rows(lake, problem, name, [day for day in _planned(lake, problem) if day >= since.isoformat()])
+    if plans is None:
+        return frozenset()
+    days = plans.filter(in_time(plans)).select("scoring_date").distinct().to_pyarrow()
+    return frozenset(days["scoring_date"].to_pylist())
+
+
 def _planned(lake: Lake, problem: Problem) -> list[str]:
     table = problem.decision.plan_table
     return sorted(lake.snapshot(table).partitions) if lake.exists(table) else []

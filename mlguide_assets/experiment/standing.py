@@ -7,8 +7,17 @@ from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.outcomes import unit_outcomes
 from mlguide_assets.experiment.started import Started
+from mlguide_assets.experiment.unplanned import unplanned_actions
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
+
+
+def unplanned(lake: Lake, problem: Problem, started: Started) -> list[str]:
+    """That too much of what its units met was on days without a plan, as a sentence; empty where it was not."""
+    actions = actions_of(tables_of_actions(lake, problem), problem)
+    until = data_clock(actions, problem.decision.time)
+    fault = unplanned_actions(lake, problem, started, actions, until) if until else None
+    return [f"{fault}."] if fault else []
 
 
 def exposed_and_waiting(lake: Lake, problem: Problem, started: Started) -> tuple[dict[str, int], dict[str, int]]:

@@ -123,7 +123,7 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     lake.write_partition(SEND_PLAN, "2024-03-02", plan({2: "personal"}, DAY + timedelta(days=1), late=True))
     assert "fault       The plan of 2024-03-02 was made at" in run(home, "status").stdout
     lost = {"generic": 10, "personal": 8}
-    made = [(unit, 1.0, unit % 97 < lost[arm]) for unit, arm in arms.items()]
+    made = [(unit, 0.5, unit % 97 < lost[arm]) for unit, arm in arms.items()]
     lake.write("user_emails", history(*made, *((unit, 21.0, False) for unit in range(1, 400))))
     tables = {"actions": lake.read("user_emails"), "members": lake.read("user_profiles")}
     take_looks(lake, PROBLEM, **tables, until=tables["actions"].delivered_at.max().to_pyarrow().as_py(), run_id="run")

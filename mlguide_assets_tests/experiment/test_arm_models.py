@@ -68,7 +68,7 @@ def follow(lake: Lake, *versions: dict[str, str], arms: dict[int, str | None] = 
 
 def final_row(lake: Lake, lost: dict[str, int] = LOST, arms: dict[int, str | None] = ARMS) -> dict[str, Any]:
     """Take the last look, at which so many per 100 of each arm were lost: the treatment is far better."""
-    lake.write("user_emails", history(*((u, 1.0, u // 2 % 100 < lost[str(arm)]) for u, arm in arms.items())))
+    lake.write("user_emails", history(*((u, 0.5, u // 2 % 100 < lost[str(arm)]) for u, arm in arms.items())))
     (begun,) = running(lake)
     tables = {"actions": lake.read("user_emails"), "members": lake.read("user_profiles")}
     (row,) = take_looks(lake, PROBLEM, **tables, until=at_look(begun, 3), run_id="run")

@@ -80,7 +80,7 @@ def test_units_are_assigned_exposed_and_looked_at_until_the_verdict_is_a_criteri
     assert expose_day(lake, PROBLEM, DAY, report=pytest.fail) == len(arms)
     assert expose_day(lake, PROBLEM, DAY, report=pytest.fail) == 0
     lost = {"generic": 10, "personal": 4}
-    made = [(unit, 1.0 + unit % 5, unit % 97 < lost[arm]) for unit, arm in arms.items()]
+    made = [(unit, 0.1 + unit % 5 / 10, unit % 97 < lost[arm]) for unit, arm in arms.items()]
     # On the first day of a look the data have just reached it.
     assert look(home, history(*made, (1, 20.0, False))).verdicts == "no look was due"
     found = look(home, history(*made, *((unit, 21.0, False) for unit in range(1, 400))))

@@ -15,6 +15,7 @@ from mlguide_assets.experiment.looks import Look, information, look_due, take_lo
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM
 from mlguide_assets_tests.experiment.worlds import START, at_look, plan, profiles, sends, started
 
@@ -47,6 +48,15 @@ def test_no_look_is_taken_before_its_day(lake: Lake) -> None:
     begun = started(lake)
     assert run_world(lake, begun, at_look(begun, 1) - timedelta(seconds=1), lost={"generic": 9, "personal": 3}) == []
     assert not lake.exists(RESULTS)
+
+
+def test_a_look_is_unhealthy_where_most_days_had_no_plan(lake: Lake) -> None:
+    """All arms were treated alike there: a good policy would be said to have no effect, which ends the experiment."""
+    begun = started(lake, planned=UNITS)
+    lake.write_partition(SEND_PLAN, "2024-03-01", plan({1: "generic", 2: "personal"}))
+    (row,) = run_world(lake, begun, at_look(begun, 1), lost={"generic": 9, "personal": 9})
+    assert (row["verdict"], row["rule"], row["is_final"], row["ratio"]) == ("unhealthy", "plans", False, None)
+    assert "on 5 days without a plan" in row["reason"]
 
 
 def test_a_decisive_look_ends_the_experiment_with_all_evidence(lake: Lake) -> None:
