@@ -107,7 +107,7 @@ def _played(home: Home, problem: Problem, scenario: Scenario, days: int) -> Outc
     lake, events, worth = Lake(home.lake(problem.key)), list[Event](), Worth()
     observer = Observer(home, lake, problem)
     with daemon_of(home) as daemon, _progress(days) as progress:
-        _train(daemon, progress, "the first training")
+        _train(daemon, progress, 0, "the first training")
         replace_file(home.active_problem, dump_problem(problem).encode(), mode=0o600)
         for day in range(days + 1):
             today = live.start + timedelta(days=day)
@@ -134,9 +134,9 @@ def _settle(daemon: "Daemon", progress: "_Shown", day: int) -> None:
         progress.now(day, job)
 
 
-def _train(daemon: "Daemon", progress: "_Shown", why: str) -> None:
+def _train(daemon: "Daemon", progress: "_Shown", day: int, why: str) -> None:
     """The training of `mlguide run`, without its search for a better recipe."""
-    progress.now(0, why)
+    progress.begins(day, why)
     daemon.run("lifecycle")
 
 
@@ -147,7 +147,7 @@ def _by_hand(observer: Observer, scenario: Scenario, day: int, daemon: "Daemon",
     if not scenario.planted_on(day, "training", "promotion_by_hand"):
         return
     if scenario.planted_on(day, "training"):
-        _train(daemon, progress, "training by hand")
+        _train(daemon, progress, day, "training by hand")
     if scenario.planted_on(day, "promotion_by_hand"):
         for version in observer.harmful(scenario)[-1:]:
             promote(observer.home, observer.problem, version=version, reason="planted: against the gate")
@@ -155,7 +155,7 @@ def _by_hand(observer: Observer, scenario: Scenario, day: int, daemon: "Daemon",
 
 
 class _Shown:
-    """Progress on a terminal; elsewhere a line per event and every ten days."""
+    """Progress on a terminal; elsewhere a line per event, per training that takes long, and every ten days."""
 
     def __init__(self, bar: Progress | None, days: int) -> None:
         self._bar, self._days = bar, days
@@ -164,6 +164,12 @@ class _Shown:
     def now(self, day: int, job: str) -> None:
         if self._bar and self._task is not None:
             self._bar.update(self._task, description=f"day {day}: {job}")
+
+    def begins(self, day: int, what: str) -> None:
+        """Something that takes as long as many days do."""
+        self.now(day, what)
+        if self._bar is None:
+            console.print(f"day {day:>3}  {what} …")
 
     def done(self, day: int, events: list[Event]) -> None:
         for event in events:

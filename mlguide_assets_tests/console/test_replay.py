@@ -33,6 +33,7 @@ def test_what_is_planted_is_noticed_and_nothing_else_is_an_alarm(tmp_path: Path)
     asked = ("--days", "1", "--sends", "8000", "--scenario", "mine.yaml", "--json", "--out", "page.html")
     done = mlguide("replay", *asked, cwd=tmp_path, **SERVICES)
     assert done.code == 0, done.err
+    assert done.err.startswith("day   0  the first training …"), "it takes longer than ten days that are printed"
     found = done.json()
     assert list(found) == KEYS.split()
     events = [(event["day"], event["kind"], event["about"]) for event in found["events"]]
