@@ -67,17 +67,26 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
             replace_file(home.first_problem, dump_problem(problem).encode(), mode=0o600)
         with nothing_changed_if_refused(home.lake(problem.key), problem):
             _materialise(home, thorough)
+        is_new = problem.key not in readable_problems(home)
         _keep(home, problem)
-        _follow_names(home)
+        _follow_names(home, is_new=is_new)
 
 
-def _follow_names(home: Home) -> None:
-    """Where this run gave the home's only problem a neighbour, its assets have another name in Dagster from now on."""
+def _follow_names(home: Home, *, is_new: bool) -> None:
+    """Where this run gave the home's only problem a neighbour, its assets have another name in Dagster from now on.
+
+    A UI that runs knows the names of before, and would show no history: it follows when it starts again.
+    """
     from mlguide_assets.console.asset_names import follow_names
     from mlguide_assets.console.run_history import recording
+    from mlguide_assets.console.ui import works_on
     from mlguide_assets.defs.tags import PROBLEM_TAG
 
     if len(readable_problems(home)) == 1:
+        return
+    if where := works_on(home):
+        if is_new:
+            console.print(f"The UI on {where} does not know this problem yet: stop it, and start 'mlguide ui' again.")
         return
     with recording(home) as instance:
         if moved := follow_names(home, instance, PROBLEM_TAG):

@@ -28,9 +28,10 @@ from mlguide_assets.console.dead_runs import end_dead_runs, instance_of
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.switches import follow_locations
 from mlguide_assets.console.terminal import console
-from mlguide_assets.define.loading import broken_problems
+from mlguide_assets.define.loading import broken_problems, readable_problems
 from mlguide_assets.deploy.serving.reach import AllowedHosts, bind, is_loopback
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.hosts.database import shared_database
 from mlguide_assets.prepare.hosts.host_lock import holder_on_all_hosts, locked_in_database
 from mlguide_assets.settings import HOME_VARIABLE, Home, shared_address
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 _LOCK = "ui"
+_LONGEST_ADDRESS = 200
 _LAST_LINES = 8
 _LOOK_SECONDS = 0.1
 _LOOK_AFTER_SECONDS = 5.0
@@ -74,7 +76,7 @@ def serve(home: Home, host: str, port: int) -> int:
             console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI has no password.")
         with instance_of(home) as instance:
             end_dead_runs(home, instance, console.print)
-            follow_locations(home, instance)
+            _follow_problems(home, instance)
         if is_new and not shared_address():
             console.print(
                 home.commands(
@@ -86,6 +88,16 @@ def serve(home: Home, host: str, port: int) -> int:
             console.print(f"The other problems go on without this one: {error}")
         served = code_server.locations(home, Path(folder))
         return _Processes(home, served, (lock, listening.fileno()), host).run(shown, listening.getsockname())
+
+
+def _follow_problems(home: Home, instance: "DagsterInstance") -> None:
+    """Give what Dagster has recorded of the home's only problem the names that it has beside others."""
+    from mlguide_assets.console.asset_names import follow_names
+    from mlguide_assets.defs.tags import PROBLEM_TAG
+
+    follow_locations(home, instance)
+    if len(readable_problems(home)) > 1:
+        follow_names(home, instance, PROBLEM_TAG)
 
 
 class _Processes:
@@ -255,7 +267,7 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
     try:
         deadline = time.monotonic() + _ORPHANS_END_WITHIN
         while not _takes_lock(handle):
-            where = os.pread(handle, 200, 0).decode("utf-8", "replace") or "another address"
+            where = os.pread(handle, _LONGEST_ADDRESS, 0).decode("utf-8", "replace") or "another address"
             if _holder_lives(where) or time.monotonic() > deadline:
                 raise InputError(
                     f"mlguide ui already works on {home.root}, on {where}: use that one, or stop it first."
@@ -274,6 +286,16 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
             yield handle
     finally:
         os.close(handle)
+
+
+def works_on(home: Home) -> str | None:
+    """Where a UI works on a home now, such as 'http://127.0.0.1:3000 (process 7)'; None where none does."""
+    if shared_database() is not None:
+        return holder_on_all_hosts(_LOCK)
+    with contextlib.suppress(FileNotFoundError), home.ui_lock.open("r+b") as lock:
+        if not _takes_lock(lock.fileno()):
+            return lock.read(_LONGEST_ADDRESS).decode("utf-8", "replace")
+    return None
 
 
 def _takes_lock(handle: int) -> bool:

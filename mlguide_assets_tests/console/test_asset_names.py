@@ -1,5 +1,6 @@
 """What Dagster has recorded of a home's only problem is found under the names that it has beside a second one."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from dagster._core.scheduler.instigation import (
     SensorInstigatorData,
 )
 
+from mlguide_assets.console import run
 from mlguide_assets.console.asset_names import follow_names
 from mlguide_assets.console.code_server import ALONE
 from mlguide_assets.console.switches import follow_locations
+from mlguide_assets.console.ui import _Processes, serve, ui_lock, works_on
 from mlguide_assets.define.loading import dump_problem, load_problem
 from mlguide_assets.defs.tags import PROBLEM_TAG
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
+from mlguide_assets_tests.processes import free_port
 
 TAG = PROBLEM_TAG
 DAYS = dg.StaticPartitionsDefinition(["2024-01-01", "2024-01-02"])
@@ -102,6 +106,25 @@ def test_what_was_recorded_has_the_new_names(home: Home, instance: dg.DagsterIns
     assert found.evaluation is not None
     assert (found.evaluation.passed, found.evaluation.metadata["missing"].value) == (False, 3)
     assert follow_names(home, instance, TAG) == 0
+
+
+def test_a_ui_that_runs_keeps_the_names_that_it_knows_until_it_starts_again(
+    home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(instance, "planeswalker_simulated")
+    monkeypatch.setattr("mlguide_assets.console.run_history.recording", lambda _: contextlib.nullcontext(instance))
+    assert works_on(home) is None
+    with ui_lock(home, "http://127.0.0.1:3000"):
+        assert str(works_on(home)).startswith("http://127.0.0.1:3000 (process ")
+        run._follow_names(home, is_new=False)
+        assert "The UI on" not in capsys.readouterr().err
+        run._follow_names(home, is_new=True)
+        assert "The UI on http://127.0.0.1:3000" in capsys.readouterr().err
+        assert keys(instance) == ["features", "store", "users"]
+    monkeypatch.setattr(_Processes, "run", lambda *_: 0)
+    monkeypatch.setattr("mlguide_assets.console.ui.instance_of", lambda _: contextlib.nullcontext(instance))
+    serve(home, "127.0.0.1", free_port())
+    assert keys(instance) == ["planeswalker/features", "planeswalker/store", "planeswalker/users"]
 
 
 def test_what_a_kill_left_undone_is_done_and_nothing_twice(

@@ -10,6 +10,7 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import FeedFault, PaymentSimulatorSource, SimulatorSource
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.duckdb.connection import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
@@ -83,7 +84,7 @@ def read_simulator(
     """
     counts = write(world_of(problem), scratch, until=until, plans=plans)
     known = f", as known at {until}" if until else ""
-    followed = f", {len(plans.days):,} days of them by the send plan" if plans.days else ""
+    followed = f", those of {counted(len(plans.days), 'day')} by the send plan" if plans.days else ""
     report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}{followed}")
     oracle.mkdir(parents=True, exist_ok=True)
     (scratch / FILE).replace(oracle / FILE)
