@@ -10,7 +10,13 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import reached_days
 from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
-from mlguide_assets.deploy.gate.history import canaries, candidate_decision, last_decision, last_gate_decision
+from mlguide_assets.deploy.gate.history import (
+    canaries,
+    candidate_decision,
+    last_decision,
+    last_gate_decision,
+    rightful_champion,
+)
 from mlguide_assets.deploy.predictions_table import PREDICTIONS
 from mlguide_assets.english import agreeing, counted, plural
 from mlguide_assets.experiment.canary.record import running_canary
@@ -49,6 +55,7 @@ def collect(home: Home) -> dict[str, Any]:
         "sources": list(problem.tables),
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "champion_model": model_name(metadata_of(current)) if current else None,
+        "champion_elsewhere": None if current else (rightful_champion(lake) or {}).get("version"),
         "candidate_decision": _decision(candidate_decision(lake)),
         "last_decision": _decision(last_decision(lake)),
         "canary": _canary(lake),

@@ -215,9 +215,12 @@ def _print_decision(title: str, decision: dict[str, Any], status: dict[str, Any]
     champion = status["champion"]
     colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
     verdict = decision["verdict"].replace("_", " ")
+    elsewhere = status["champion_elsewhere"]
     now = (
         f"version {champion['version']} ({status['champion_model']}) is champion"
         if champion
+        else f"version {elsewhere} is champion where this was decided; here is no bundle of it"
+        if elsewhere
         else "there is no champion yet"
     )
     of = "" if champion and champion["version"] == decision["version"] else f" (version {decision['version']})"
@@ -247,7 +250,7 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         "mlguide export": "list the tables, or write one to a file",
         "mlguide run --source DIR_OR_URI": "the same on your own tables of these columns",
     }
-    if not status["champion"]:
+    if not status["champion"] and not status["champion_elsewhere"]:
         steps["mlguide run"] = (
             "without a champion nothing is scored: correct the data or the problem file, then run again"
         )

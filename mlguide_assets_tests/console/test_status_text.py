@@ -40,6 +40,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "decisions": "sends",
         "sources": ["user_emails"],
         "champion": None,
+        "champion_elsewhere": None,
         "candidate_decision": None,
         "last_decision": None,
         "gate": [],
@@ -205,6 +206,17 @@ def test_a_decision_names_its_version_unless_that_is_champion() -> None:
     said = printed(value)
     assert "Gate  promoted: version 1 (xgboost) is champion" in said
     assert "Since then" not in said
+
+
+def test_a_champion_whose_bundle_is_in_another_home_is_not_said_to_be_none() -> None:
+    """As where two hosts share the tables alone."""
+    decided = {"version": "3", "verdict": "promoted", "decided_by": "gate", "reasons": []}
+    known = status(ALONE, ALONE) | {"candidate_decision": decided, "last_decision": decided}
+    assert "there is no champion yet" in printed(known)
+    assert "without a champion nothing is scored" in printed(known)
+    shown = printed(known | {"champion_elsewhere": "3"})
+    assert "version 3 is champion where this was decided; here is no bundle of it" in shown
+    assert "without a champion" not in shown
 
 
 def test_what_a_person_decided_is_not_said_to_be_the_answer_of_the_gate() -> None:
