@@ -166,7 +166,9 @@ def test_where_json_is_asked_for_an_error_is_json_too(
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        ("run --sends many", "Invalid value for '--sends'"),
+        ("run --sends many", "Invalid value for '--sends': 'many'; write a whole number"),
+        ("replay --days 0", "Invalid value for '--days': '0'; write a number that is at least 1"),
+        ("experiment value --policy x", "Invalid value for '--policy': 'x' is not one of 'generic', 'champion'"),
         ("serv", "No such command 'serv'"),
         ("experiment analyse", "Missing option '--data'"),
         ("experiment list --hoem x", "No such option: --hoem"),

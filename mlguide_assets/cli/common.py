@@ -58,6 +58,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             # Raised by the copy of Click within Typer, which has no public name for it.
+            if found := getattr(error.__cause__, "errors", None):
+                error.message = _what_to_write(found()[0])  # type: ignore[attr-defined]
             if as_json and (explain := getattr(error, "format_message", None)):
                 _print_error(explain())
             raise
@@ -78,6 +80,15 @@ class Commands(TyperGroup):
             error.message = f"{option} comes after the command, such as in '{ctx.command_path} {names[0]} {option} …'"  # type: ignore[attr-defined]
             error.possibilities = None  # type: ignore[attr-defined]
             raise
+
+
+def _what_to_write(error: Mapping[str, Any]) -> str:
+    """What is wrong with the value of an option, in our words: Pydantic's are about its own input."""
+    from mlguide_assets.deploy.serving.invalid import in_words
+
+    said = in_words(error)
+    # What a choice says names the value.
+    return said if error["type"] == "value_error" else f"{error['input']!r}; {said}"
 
 
 def _with_problem(command: Callable[..., None]) -> inspect.Signature:

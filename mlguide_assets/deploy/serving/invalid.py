@@ -55,7 +55,7 @@ def in_words(error: Mapping[str, Any]) -> str:
         error: one of those that Pydantic lists.
     """
     kind = str(error["type"])
-    if str(error.get("loc", ("",))[-1]).startswith(_ALTERNATIVE):
+    if str((error.get("loc") or ("",))[-1]).startswith(_ALTERNATIVE):
         return "write a whole number, or a text in quotes"
     if kind.startswith("datetime"):
         return _TIME
