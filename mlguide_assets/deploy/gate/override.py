@@ -94,6 +94,8 @@ def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> st
     others = [version for version in exported if version != current]
     listed = ", ".join(others) or "there is no other"
     target = to or champion_before(lake, current)
+    if target is None and not others:
+        raise InputError(f"Version {current} is the first champion, and there is no other version to go back to.")
     if target is None:
         raise InputError(
             f"Version {current} is the first champion, so none was before it: name one with --to ({listed})."
