@@ -272,10 +272,12 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     from mlguide_assets.observe.alerts.alert import drift_key
     from mlguide_assets.observe.alerts.alerting import book_of, drift_alert, retry
     from mlguide_assets.observe.drift.table import TRAFFIC, verdicts
+    from mlguide_assets.retrain.trigger_state import experimented_days
 
     now, found = datetime.now(UTC), verdicts(workspace.lake)
     retry(book_of(workspace.home, workspace.problem), now)
-    alerts = {drift_key(source): drift_alert(found, source) for source in (DECISION.plural, TRAFFIC)}
+    chosen = experimented_days(workspace.lake)
+    alerts = {drift_key(source): drift_alert(found, source, chosen) for source in (DECISION.plural, TRAFFIC)}
     return announce(context, workspace, alerts, now)
 
 

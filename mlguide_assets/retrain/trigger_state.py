@@ -66,9 +66,14 @@ def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> T
         drift=[row for row in recent(lake).to_pylist() if of_decisions(row) and row["model_version"] == champion],
         verdicts=rows_of(lake, VERDICTS, champion),
         last_action=_last_action(ticks),
-        experimented=frozenset(lake.snapshot(ASSIGNMENTS).partitions if lake.exists(ASSIGNMENTS) else ()),
+        experimented=experimented_days(lake),
         dropped=_dropped(ticks, champion),
     )
+
+
+def experimented_days(lake: Lake) -> frozenset[str]:
+    """The days (ISO 8601) on which an experiment chose for some units: what drifts there may be its doing."""
+    return frozenset(lake.snapshot(ASSIGNMENTS).partitions if lake.exists(ASSIGNMENTS) else ())
 
 
 def landed(lake: Lake) -> dict[date, int]:

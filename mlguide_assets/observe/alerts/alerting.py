@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -32,19 +32,22 @@ def book_of(home: Home, problem: Problem) -> AlertBook:
     return AlertBook(home.alerts(problem.key))
 
 
-def drift_alert(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
+def drift_alert(verdicts: Sequence[Mapping[str, Any]], source: str, experimented: Collection[str] = ()) -> Alert | None:
     """Some days of a source in a row called for action, and since then there were not enough in a row that did not.
 
     A new champion has a reference of its own, so it begins without an alert.
 
     Args:
         verdicts: rows on whole days, as `data_drift.verdicts` gives them.
+        experimented: days (ISO 8601) on which an experiment chose for some units.
     """
     days = [row for row in verdicts if row["source"] == source and is_tested(row)]
     run = _since_it_called([row for row in days if row["model_version"] == days[-1]["model_version"]])
     if not run:
         return None
     newest = run[-1]
+    look = "Look at the report of the day (asset data_drift)"
+    ours = all(row["day"] in experimented for row in run)
     return Alert(
         key=drift_key(source),
         kind="drift",
@@ -54,7 +57,10 @@ def drift_alert(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | N
         since=zoned_midnight(date.fromisoformat(run[0]["day"])),
         severity=f"{counted(len(run), 'verdict')} since then {agreeing(len(run), 'call')} for action, the last over "
         f"{counted(newest['rows'], 'row')}.",
-        next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' retrains.",
+        next_step=f"An experiment chose for some units on all these days, so this may be its doing: 'mlguide "
+        f"experiment status' names it. {look}; where it is not, 'mlguide run' retrains."
+        if ours
+        else f"{look}; if the change is real, 'mlguide run' retrains.",
         facts={"days": len(run), "model_version": newest["model_version"]},
         cost_effect=newest.get("cost_effect"),
     )

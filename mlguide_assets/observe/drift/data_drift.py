@@ -63,11 +63,13 @@ def drift_columns(problem: Problem) -> dict[str, str]:
         "model_version": "The champion whose reference profile the day was compared with.",
         "signature": f"A hash of the {many} and outcomes that were compared; another one: they have changed.",
         "window_days": f"Days up to this one that were compared together; more than one where each has few {many}.",
-        "column": "The column that was compared; (volume) is the row count, (all) the verdict on all columns.",
-        "kind": "Whether the column is a number or a category; null for (volume) and (all).",
+        "column": "The column that was compared; (volume) is the row count, (together) a classifier that sees all "
+        "columns, (all) the verdict on all of these.",
+        "kind": "Whether the column is a number or a category; null for the rows in brackets.",
         "rows": "Rows that were compared.",
         "psi": "Population stability index against the reference.",
-        "statistic": "Pearson's chi-square against the reference, divided by the inflation.",
+        "statistic": "Pearson's chi-square against the reference, divided by the inflation; of (together), the ROC AUC "
+        "of the classifier.",
         "degrees": "Its degrees of freedom.",
         "p_value": "The probability of such a statistic or a larger one where nothing has drifted.",
         "q_value": "The p-value corrected for the number of columns (Benjamini-Hochberg).",
@@ -79,7 +81,7 @@ def drift_columns(problem: Problem) -> dict[str, str]:
         "null where it was not measured.",
         "inflation": "How much larger the statistic is between days that do not drift, since rows share units.",
         "level": "The result: none, too_few, warn or act.",
-        "check": "Which check decided the level: schema, nulls, categories, distribution or volume.",
+        "check": "Which check decided the level: schema, nulls, categories, distribution, volume or classifier.",
         "reason": "Why, in words.",
     }
 

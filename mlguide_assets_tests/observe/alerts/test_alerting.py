@@ -58,6 +58,15 @@ def test_two_days_in_a_row_are_reported_and_a_week_without_ends_it(levels: tuple
     assert drift_alert(days(*levels), "traffic") is None
 
 
+def test_drift_that_may_be_the_doing_of_an_experiment_is_said_to_be() -> None:
+    found = days("act", "act")
+    chosen = [row["day"] for row in found]
+    for known, says in ((chosen, True), (chosen[:1], False), ([], False)):
+        alert = drift_alert(found, "sends", known)
+        assert alert is not None
+        assert ("An experiment chose for some units" in alert.next_step) is says
+
+
 def test_a_new_champion_begins_without_an_alert() -> None:
     found = days("act", "act", "none")
     assert drift_alert(found, "sends") is not None
