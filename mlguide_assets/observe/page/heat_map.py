@@ -61,7 +61,7 @@ def heat_map(rows: Sequence[HeatRow], *, caption: str) -> Html:
         tag("thead", head),
         tag("tbody", *body),
         class_="heat",
-        style=f"--days: {len(days)}",
+        style=f"--days: {len(days)}; --longest: {max(len(row.name) for row in rows)}",
     )
     return scrolling(whole, caption)
 

@@ -23,6 +23,7 @@ from mlguide_assets.observe.rows import rows_of_days, sample_in_memory, scored
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets.train.evaluation.metrics import metric_named
 from mlguide_assets.train.files import absent_feature
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.rows import clusters_of
@@ -158,7 +159,7 @@ def watch_of(compared: Comparison, named: dict[str, Any], decisions: str = "deci
     """
     difference, error = compared.difference(named["metric"]).value, compared.standard_error(named["metric"])
     by = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
-    over = f"{named['metric']} over {named['rows']:,} {decisions} since, up to {named['until']}"
+    over = f"{metric_named(named['metric']).title} over {named['rows']:,} {decisions} since, up to {named['until']}"
     if not np.isfinite(error):
         return Watch("too_few", f"Version {named['version']} is {by} in {over}, without a standard error.", **named)
     worse = difference < -LIMIT * error and difference < 0

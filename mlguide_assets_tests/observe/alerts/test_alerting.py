@@ -124,7 +124,7 @@ def test_a_gap_that_lasts_is_reported_as_concept_drift() -> None:
     alert = gap_alert(gaps(False, True, None, *lasting[2:]))
     assert alert is not None
     assert (alert.level, alert.since.day) == ("warn", 2)
-    assert alert.happened.startswith("roc_auc over the 7 days to 2026-03-09 is 0.6000, where 0.8000 was expected")
+    assert alert.happened.startswith("ROC AUC over the 7 days to 2026-03-09 is 0.6000, where 0.8000 was expected")
 
 
 @pytest.mark.parametrize(("metric", "worse"), [("roc_auc", -1), ("log_loss", 1)])

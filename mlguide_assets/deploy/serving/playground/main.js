@@ -76,8 +76,8 @@ function pickerOf(entity) {
   const several = isEvent() ? capital(entity.noun) : "Find by id, or paste ids";
   return new Picker(root, {
     entity,
-    label: candidates ? "Candidates; none picked means the newest ones" : several,
-    placeholder: candidates ? "words of what is shown of it, or an id" : entity.text ? "an id" : "1, 5, 100",
+    label: candidates ? "Candidates (none picked: the newest)" : several,
+    placeholder: candidates ? "search by words, or an id" : entity.text ? "an id" : "1, 5, 100",
     single: isEvent(),
     find: (text) => catalog.find(entity, text),
     describe: (id) => catalog.option(entity, id),
