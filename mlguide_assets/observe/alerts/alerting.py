@@ -123,8 +123,7 @@ def gap_alert(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = 
         level="warn",
         title="Outcomes are worse than the champion expects",
         happened=f"{metric_named(newest['metric']).title} over {over} is {newest['realised']:.4f}, where "
-        f"{newest['estimated']:.4f} was "
-        f"expected of the same rows.",
+        f"{newest['estimated']:.4f} was expected of the same rows.",
         since=zoned_midnight(run[0]["day"]),
         severity=f"{counted(len(run), 'window')} in a row {agreeing(len(run), 'differ')} by more than chance: the "
         "concept has drifted, not the inputs.",
