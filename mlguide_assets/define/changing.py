@@ -21,8 +21,8 @@ def changing_columns(problem: Problem) -> dict[TableName, list[str]]:
 def changing_warnings(problem: Problem) -> list[str]:
     """A sentence per table: the columns, and the two ways to fix it."""
     return [
-        f"{name}: {', '.join(columns)} may be younger than a decision: list under static those that never change, or "
-        f"give history: {{from, to}} of a table with a row per change"
+        f"{name}: {', '.join(columns)} may have changed since a decision: list under static those that never change, "
+        f"or give history: {{from, to}} of a table with a row per change"
         for name, columns in changing_columns(problem).items()
     ]
 

@@ -51,7 +51,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
         "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
-        "warnings": ["user_profiles: age may be younger than a decision"],
+        "warnings": ["user_profiles: age may have changed since a decision"],
         "scored": {
             "day": "2026-01-02",
             "users": 2,
@@ -94,7 +94,7 @@ def test_the_saving_names_the_cheaper_policy_without_a_model(everything: float, 
 
 
 def test_a_warning_is_printed_below_the_contract() -> None:
-    data, warning, rest = printed(status(ALONE, NOTHING)).partition("Warning  user_profiles: age may be younger")
+    data, warning, rest = printed(status(ALONE, NOTHING)).partition("Warning  user_profiles: age may have changed")
     assert "Contract" in data
     assert warning
     assert "Quality" in rest

@@ -1,4 +1,4 @@
-"""Columns of entities that may be younger than a decision are named, where they are used."""
+"""Columns of entities that may have changed since a decision are named, where they are used."""
 
 from typing import Any
 
@@ -44,6 +44,6 @@ def test_an_entity_of_the_past_is_named_where_features_tell_it_apart() -> None:
 
 def test_a_warning_names_the_columns_and_both_ways_to_mend_it() -> None:
     [warning] = changing_warnings(load_problem("planeswalker"))
-    assert warning.startswith("user_profiles: age, words_in_description, purchases may be younger than a decision")
+    assert warning.startswith("user_profiles: age, words_in_description, purchases may have changed since a decision")
     assert "static" in warning
     assert "history: {from, to}" in warning

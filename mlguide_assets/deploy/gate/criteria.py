@@ -165,7 +165,7 @@ def is_not_chance(scores: pa.Table, model: str, problem: Problem) -> Criterion:
     )
     passed = bool(null.p_value <= gate.max_p_value)
     reason = (
-        f"{METRICS[metric].title} {null.observed:.4f} {'is' if passed else 'cannot be'} distinguished from chance: "
+        f"{METRICS[metric].title} {null.observed:.4f} {'can' if passed else 'cannot'} be distinguished from chance: "
         f"shuffled labels give {null.null_low:.4f} to {null.null_high:.4f} "
         f"(p = {null.p_value:.2g}; gate.max_p_value = {gate.max_p_value:g})."
     )

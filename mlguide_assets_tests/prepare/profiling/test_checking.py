@@ -64,7 +64,7 @@ def test_it_counts_what_would_be_trained_on(duck: Any, tmp_path: Path) -> None:
 
 def test_columns_that_may_change_are_named_with_what_to_do(duck: Any, tmp_path: Path) -> None:
     warning = checked(FILE, duck, tmp_path).warnings[0]
-    assert warning.startswith("customers: segment may be younger than a decision")
+    assert warning.startswith("customers: segment may have changed since a decision")
     assert "static" in warning
     assert "history" in warning
 
