@@ -110,7 +110,7 @@ def test_every_command_and_option_is_explained() -> None:
     [
         (("--home", "x", "run"), "mlguide run --home"),
         (("--json", "status"), "mlguide run --json"),
-        (("experiment", "--home", "x", "plan", "y"), "mlguide experiment value --home"),
+        (("experiment", "--home", "x", "plan", "y"), "mlguide experiment plan --home"),
         (("--hoem", "x", "run"), "No such option"),
     ],
 )

@@ -17,74 +17,133 @@ experiment = typer.Typer(
 )
 
 
-DecimalCommaOption = Annotated[
-    bool, typer.Option("--decimal-comma", help="Numbers in text are written as in 1.234,56.", show_default=False)
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="'personalised', or the path of an experiment file.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Its name; 'mlguide experiment list' lists what was started.")
 ]
 
 
-@experiment.command("off-policy")
+@experiment.command()
 @handle_errors
-def off_policy(
-    data: Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row per logged decision.")],
-    action: Annotated[str, typer.Option(help="Column of the action that was taken.")],
-    reward: Annotated[str, typer.Option(help="Column of what came of it: a number.")],
-    propensity: Annotated[
-        str, typer.Option(help="Column of the probability with which that action was taken, above 0.")
-    ],
-    target: Annotated[
-        Literal["uniform"] | None,
-        typer.Option(help="The policy to evaluate: every logged action with equal probability.", show_default=False),
-    ] = None,
-    target_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Or the column that holds it: its probability of the logged action (numbers from 0 to 1), or the "
-            "action that it would take.",
-            show_default=False,
-        ),
-    ] = None,
-    target_kind: Annotated[
-        Literal["probability", "action"] | None,
-        typer.Option(help="What --target-column holds, where it could be either.", show_default=False),
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(help="Column of whose decision it is. Default: every row is independent.", show_default=False),
-    ] = None,
-    context: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column that was known beforehand, for the outcome model of DR; repeat for more. Without one, the "
-            "model is the mean of each action.",
-            show_default=False,
-        ),
-    ] = None,
-    decimal_comma: DecimalCommaOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Estimate what a policy would be worth, from decisions logged with known probabilities. Needs no home.
+def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts.
 
-    Estimators: IPS, SNIPS, DR. Where the log holds too little of what the policy would do, the estimates are withheld
-    and the reason is given, which is an answer: exit code 0.
-
-    Example: mlguide experiment off-policy --data log.csv --action offer --reward paid --propensity p --target uniform
+    Example: mlguide experiment plan personalised
     """
-    if (target is None) == (target_column is None):
-        raise InputError("Name the policy to evaluate with either --target uniform or --target-column COLUMN.")
-    if target_kind and not target_column:
-        raise InputError("--target-kind says what --target-column holds, which is not given.")
-    from mlguide_assets.console.off_policy import show_off_policy
-    from mlguide_assets.experiment.off_policy.reading import LogFile
+    from mlguide_assets.console.experiment import show_plan
 
-    known = tuple(context or ())
-    columns = LogFile(data, action, reward, propensity, target_column, target_kind, unit, known, decimal_comma)
-    show_off_policy(columns, as_json)
+    show_plan(Home.locate(home), file, as_json)
 
 
+@experiment.command()
+@handle_errors
+def start(
+    file: FileArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why now: it is kept in the record.")] = "",
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards.
+
+    Example: mlguide experiment start my_experiment.yaml --reason "The new emails are ready."
+    """
+    from mlguide_assets.console.experiment import start_experiment
+
+    start_experiment(Home.locate(home), file, reason, as_json)
+
+
+@experiment.command()
+@handle_errors
+def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show the running experiments: day, share, exposed units by arm, and the next look; no outcome."""
+    from mlguide_assets.console.experiment import show_status
+
+    show_status(Home.locate(home), as_json)
+
+
+@experiment.command()
+@handle_errors
+def results(name: NameArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show every look at an experiment: verdict, rule, effect with its interval, and a picture of all looks.
+
+    Example: mlguide experiment results personalised
+    """
+    from mlguide_assets.console.experiment import show_results
+
+    show_results(Home.locate(home), name, as_json)
+
+
+@experiment.command()
+@handle_errors
+def stop(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why: it is kept in the record.", show_default=False)],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Stop an experiment: from the next day that is planned on, its units are as all others.
+
+    Example: mlguide experiment stop personalised --reason "Its emails had a wrong link."
+    """
+    from mlguide_assets.console.experiment import stop_experiment
+
+    stop_experiment(Home.locate(home), name, reason, as_json)
+
+
+@experiment.command("list")
+@handle_errors
+def list_(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List all experiments that were ever started: running, stopped or finished, when and why."""
+    from mlguide_assets.console.experiment import list_experiments
+
+    list_experiments(Home.locate(home), as_json)
+
+
+@experiment.command()
+@handle_errors
+def value(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Version to value as if it decided: one that decides nothing yet is enough. Default: the challenger.",
+            metavar="VERSION",
+            show_default=False,
+        ),
+    ] = None,
+    policy: Annotated[
+        Literal["generic", "champion", "random"] | None,
+        typer.Option(help="Or a policy whose probabilities the plans state.", show_default=False),
+    ] = None,
+    against: Annotated[
+        Literal["generic", "champion", "random"], typer.Option(help="The policy that it is compared with.")
+    ] = "champion",
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Estimate what a model or a policy would be worth, before any traffic, from this home's plans.
+
+    The plans say what was done and with which probability; the model scores the same units and candidates with the
+    features of the same days, none of which it has learned from. Where the plans explore too little of what it would
+    do, its value is withheld and the reason is given, which is an answer: exit code 0.
+
+    Example: mlguide experiment value --model 2
+
+    Example: mlguide experiment value --policy random --against generic
+    """
+    if model and policy:
+        raise InputError("Name either --model VERSION or --policy NAME, not both.")
+    from mlguide_assets.console.value import show_value
+
+    show_value(Home.locate(home), model, policy, against, as_json)
+
+
+DecimalCommaOption = Annotated[
+    bool, typer.Option("--decimal-comma", help="Numbers in text are written as in 1.234,56.", show_default=False)
+]
 DataOption = Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row or more per unit.")]
-UnitOption = Annotated[str, typer.Option(help="Column of the unit that was assigned, such as the user.")]
-VariantOption = Annotated[str, typer.Option(help="Column of the variant that the unit got.")]
-ControlOption = Annotated[str, typer.Option(help="The variant that the others are compared with.")]
+UnitOption = Annotated[str, typer.Option(metavar="COLUMN", help="The unit that was assigned, such as the user.")]
+VariantOption = Annotated[str, typer.Option(metavar="COLUMN", help="The variant that the unit got.")]
+ControlOption = Annotated[str, typer.Option(metavar="VALUE", help="The variant that the others are compared with.")]
 MetricOption = Annotated[
     list[str],
     typer.Option(
@@ -107,7 +166,8 @@ GuardrailOption = Annotated[
 CovariateOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Column of a number known before the experiment: checked for balance, and used to reduce variance "
+        metavar="COLUMN",
+        help="A number known before the experiment: checked for balance, and used to reduce variance "
         "(CUPED). Repeat for more.",
         show_default=False,
     ),
@@ -115,7 +175,8 @@ CovariateOption = Annotated[
 SegmentOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Column in each of whose values the ratio of the variants is checked. Repeat for more.",
+        metavar="COLUMN",
+        help="In each of its values the ratio of the variants is checked. Repeat for more.",
         show_default=False,
     ),
 ]
@@ -130,7 +191,8 @@ RatioOption = Annotated[
 TriggerOption = Annotated[
     str | None,
     typer.Option(
-        help="Column that is 1 for units to which the variants would have done something different, else 0: these "
+        metavar="COLUMN",
+        help="1 for units to which the variants would have done something different, else 0: these "
         "are also analysed alone. It must be known of all variants alike.",
         show_default=False,
     ),
@@ -181,7 +243,7 @@ def analyse(
         guardrails=tuple(map(guardrail_option, guardrail or ())),
         covariates=tuple(covariate or ()),
         segments=tuple(segment or ()),
-        ratio=ratio_option(ratio) if ratio is not None else None,
+        ratio=ratio_option(ratio) if ratio else None,
         alpha=alpha,
         trigger=trigger,
         decimal_comma=decimal_comma,
@@ -189,121 +251,64 @@ def analyse(
     show_analysis(file, as_json)
 
 
-@experiment.command()
+@experiment.command("off-policy")
 @handle_errors
-def value(
-    model: Annotated[
+def off_policy(
+    data: Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row per logged decision.")],
+    action: Annotated[str, typer.Option(metavar="COLUMN", help="The action that was taken.")],
+    reward: Annotated[str, typer.Option(metavar="COLUMN", help="What came of it: a number.")],
+    propensity: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The probability with which that action was taken, above 0.")
+    ],
+    target: Annotated[
+        Literal["uniform"] | None,
+        typer.Option(help="The policy to evaluate: every logged action with equal probability.", show_default=False),
+    ] = None,
+    target_column: Annotated[
         str | None,
         typer.Option(
-            help="Version to value as if it decided: one that decides nothing yet is enough. Default: the challenger.",
-            metavar="VERSION",
+            metavar="COLUMN",
+            help="Or the column that holds it: its probability of the logged action (numbers from 0 to 1), or the "
+            "action that it would take.",
             show_default=False,
         ),
     ] = None,
-    policy: Annotated[
-        Literal["generic", "champion", "random"] | None,
-        typer.Option(help="Or a policy whose probabilities the plans state.", show_default=False),
+    target_kind: Annotated[
+        Literal["probability", "action"] | None,
+        typer.Option(help="What --target-column holds, where it could be either.", show_default=False),
     ] = None,
-    against: Annotated[
-        Literal["generic", "champion", "random"], typer.Option(help="The policy that it is compared with.")
-    ] = "champion",
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Whose decision it is. Default: every row is independent.", show_default=False
+        ),
+    ] = None,
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Known beforehand, for the outcome model of DR; repeat for more. Without one, the "
+            "model is the mean of each action.",
+            show_default=False,
+        ),
+    ] = None,
+    decimal_comma: DecimalCommaOption = False,
     as_json: JsonOption = False,
-    home: HomeOption = None,
 ) -> None:
-    """Estimate what a model or a policy would be worth, before any traffic, from this home's plans.
+    """Estimate what a policy would be worth, from decisions logged with known probabilities. Needs no home.
 
-    The plans say what was done and with which probability; the model scores the same units and candidates with the
-    features of the same days, none of which it has learned from. Where the plans explore too little of what it would
-    do, its value is withheld and the reason is given, which is an answer: exit code 0.
+    Estimators: IPS, SNIPS, DR. Where the log holds too little of what the policy would do, the estimates are withheld
+    and the reason is given, which is an answer: exit code 0.
 
-    Example: mlguide experiment value --model 2
-
-    Example: mlguide experiment value --policy random --against generic
+    Example: mlguide experiment off-policy --data log.csv --action offer --reward paid --propensity p --target uniform
     """
-    if model and policy:
-        raise InputError("Name either --model VERSION or --policy NAME, not both.")
-    from mlguide_assets.console.value import show_value
+    if (target is None) == (target_column is None):
+        raise InputError("Name the policy to evaluate with either --target uniform or --target-column COLUMN.")
+    if target_kind and not target_column:
+        raise InputError("--target-kind says what --target-column holds, which is not given.")
+    from mlguide_assets.console.off_policy import show_off_policy
+    from mlguide_assets.experiment.off_policy.reading import LogFile
 
-    show_value(Home.locate(home), model, policy, against, as_json)
-
-
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="'personalised', or the path of an experiment file.")]
-NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="Its name; 'mlguide experiment list' lists what was started.")
-]
-
-
-@experiment.command()
-@handle_errors
-def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts.
-
-    Example: mlguide experiment plan personalised
-    """
-    from mlguide_assets.console.experiment import show_plan
-
-    show_plan(Home.locate(home), file, as_json)
-
-
-@experiment.command()
-@handle_errors
-def start(
-    file: FileArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why now: it is kept in the record.")] = "",
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards.
-
-    Example: mlguide experiment start my_experiment.yaml --reason "The new emails are ready."
-    """
-    from mlguide_assets.console.experiment import start_experiment
-
-    start_experiment(Home.locate(home), file, reason, as_json)
-
-
-@experiment.command()
-@handle_errors
-def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Show the running experiments: day, share, exposed units by arm, and the next look; no outcome."""
-    from mlguide_assets.console.experiment import show_status
-
-    show_status(Home.locate(home), as_json)
-
-
-@experiment.command()
-@handle_errors
-def stop(
-    name: NameArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why: it is kept in the record.", show_default=False)],
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Stop an experiment: from the next day that is planned on, its units are as all others.
-
-    Example: mlguide experiment stop personalised --reason "Its emails had a wrong link."
-    """
-    from mlguide_assets.console.experiment import stop_experiment
-
-    stop_experiment(Home.locate(home), name, reason, as_json)
-
-
-@experiment.command()
-@handle_errors
-def results(name: NameArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Show every look at an experiment: verdict, rule, effect with its interval, and a picture of all looks.
-
-    Example: mlguide experiment results personalised
-    """
-    from mlguide_assets.console.experiment import show_results
-
-    show_results(Home.locate(home), name, as_json)
-
-
-@experiment.command("list")
-@handle_errors
-def list_(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """List all experiments that were ever started: running, stopped or finished, when and why."""
-    from mlguide_assets.console.experiment import list_experiments
-
-    list_experiments(Home.locate(home), as_json)
+    known = tuple(context or ())
+    columns = LogFile(data, action, reward, propensity, target_column, target_kind, unit, known, decimal_comma)
+    show_off_policy(columns, as_json)
