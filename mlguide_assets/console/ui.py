@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -144,8 +145,8 @@ class _Processes:
                 time.sleep(_LOOK_SECONDS)
                 if time.monotonic() >= due:
                     self._end_dead_runs(instance)
-                    if problems != (problems := _files_of_problems(self._home)):
-                        _report("The home has other problems than this UI: start it again to work on all of them.")
+                    if told := what_to_do(problems, problems := _files_of_problems(self._home)):
+                        _report(told)
                     for log in self._logs.values():
                         bound(log)
                     due = time.monotonic() + _LOOK_AFTER_SECONDS
@@ -244,8 +245,26 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _files_of_problems(home: Home) -> set[str]:
-    return {path.name for path in home.problems.glob("*.yaml")}
+def _files_of_problems(home: Home) -> dict[str, str]:
+    """What is in the problem files of a home, as hashes by name; a file that is being replaced is left out."""
+    found = {}
+    for path in home.problems.glob("*.yaml"):
+        with contextlib.suppress(OSError):
+            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def what_to_do(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """What to tell of problem files that are others than at the last look; None where they are not.
+
+    >>> what_to_do({"churn.yaml": "a"}, {"churn.yaml": "b"})
+    "A problem file of the home has changed: press 'Reload definitions' in the UI to work by it."
+    """
+    if before == now:
+        return None
+    if before.keys() == now.keys():
+        return "A problem file of the home has changed: press 'Reload definitions' in the UI to work by it."
+    return "The home has other problems than this UI: start it again to work on all of them."
 
 
 def bound(log: Path, largest: int = _LARGEST_LOG) -> None:

@@ -21,7 +21,7 @@ import pytest
 from mlguide_assets.console import code_server
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML
-from mlguide_assets.console.ui import _Processes, bound, serve, ui_lock
+from mlguide_assets.console.ui import _Processes, bound, serve, ui_lock, what_to_do
 from mlguide_assets.definitions import defs
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.run_lock import run_lock
@@ -257,6 +257,14 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> 
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"127.0.0.1, port {port}, cannot be served on"):
             serve(Home(tmp_path), "127.0.0.1", port)
+
+
+def test_a_problem_file_that_is_new_or_has_changed_is_told_with_what_to_do() -> None:
+    one, other = {"a.yaml": "1"}, {"a.yaml": "2"}
+    assert what_to_do(one, one) is None
+    assert "Reload definitions" in str(what_to_do(one, other))
+    assert "start it again" in str(what_to_do(one, {**one, "b.yaml": "1"}))
+    assert "start it again" in str(what_to_do(one, {}))
 
 
 def test_of_a_new_home_it_says_that_nothing_was_run(
