@@ -82,7 +82,7 @@ class Declaration(Strict):
         if operator in _OF_COLUMN and not re.fullmatch(r"[a-z][a-z0-9_]*\..+", self.operand):
             raise ValueError(f"{operator}: {self.operand!r} must be event.column, such as order.amount")
         if self.within is not None and self.within <= timedelta(0):
-            raise ValueError("within must be longer than zero")
+            raise ValueError("within: write a time longer than zero, such as 30d")
         if operator == "share" and not (self.where or self.split):
             raise ValueError("share needs where or split: which of the events")
         if self.nth > 1 and operator != "last":

@@ -57,7 +57,7 @@ class Condition(Strict):
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError("write at_least or at_most, one of them")
         if self.within is not None and self.within <= timedelta(0):
-            raise ValueError("within must be longer than zero")
+            raise ValueError("within: write a time longer than zero, such as 30d")
         return self
 
 
@@ -160,7 +160,7 @@ class ColumnLabel(Strict):
         if both:
             raise ValueError(f"positive and negative must be two different values, and {both[0]!r} is both")
         if self.window <= timedelta(0):
-            raise ValueError("window must be longer than zero")
+            raise ValueError("window: write a time longer than zero, such as 7d")
         return self
 
 

@@ -29,7 +29,7 @@ class Live(Strict):
     @model_validator(mode="after")
     def _goes_forward(self) -> "Live":
         if self.day_every <= timedelta(0):
-            raise ValueError("day_every must be longer than zero")
+            raise ValueError("day_every: write a time longer than zero, such as 1h")
         if self.end is not None and self.end < self.start:
             raise ValueError(f"end {self.end} must not be before start {self.start}")
         return self

@@ -118,7 +118,7 @@ class Tuning(Strict):
     @model_validator(mode="after")
     def _takes_time(self) -> "Tuning":
         if self.time_limit <= timedelta(0):
-            raise ValueError("time_limit must be longer than zero")
+            raise ValueError("time_limit: write a time longer than zero, such as 10m")
         return self
 
 

@@ -100,7 +100,7 @@ class Experiment(Strict):
         if any(later <= earlier for earlier, later in pairwise(self.looks)):
             raise ValueError("looks: every look must be later than the one before")
         if self.outcome_window is not None and self.outcome_window <= timedelta(0):
-            raise ValueError("outcome_window must be longer than zero")
+            raise ValueError("outcome_window: write a time longer than zero, such as 14d")
         return self
 
     @model_validator(mode="after")

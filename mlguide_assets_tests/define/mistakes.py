@@ -112,8 +112,8 @@ MISTAKES = {
     "world of one instant": (
         SOURCE,
         "kind: simulator\n  live: {start: 2024-03-01, day_every: 0s}",
-        "line 14, source.live",
-        "day_every must be longer than zero",
+        "line 14, source.live.day_every",
+        "longer than zero",
     ),
     "live world that ends before it starts": (
         SOURCE,
@@ -218,7 +218,7 @@ MISTAKES = {
         "line 10, predict.label.window",
         "such as 7d, 36h or 2w",
     ),
-    "no duration": ("window: 7d", "window: 0d", "line 6, predict.label", "longer than zero"),
+    "no duration": ("window: 7d", "window: 0d", "line 10, predict.label.window", "longer than zero"),
     "equal labels": ('"no"', '"yes"', "line 6, predict.label", "two different values"),
     "value of both outcomes": ('"no"', '["no", "yes"]', "line 6, predict.label", "'yes' is both"),
     "outcome without a value": ('"no"', "[]", "line 9, predict.label.negative", "at least 1 item"),

@@ -72,7 +72,7 @@ MISTAKES = {
     "a day with a time": ({"start": "2024-03-01 10:00"}, "line 21, start", "write a day such as 2024-12-31."),
     "the salt of a group": ({"salts": "{inclusion: exclusion/experiments, arm: a}"}, "salts.inclusion", "'exclusion/"),
     "the salt of a canary": ({"salts": "{inclusion: a, arm: canary/7}"}, "salts.arm", "skews the arms"),
-    "no window": ({"outcome_window": "0d"}, "outcome_window", "longer than zero"),
+    "no window": ({"outcome_window": "0d"}, "line 16, outcome_window", "longer than zero"),
 }
 
 
