@@ -53,7 +53,7 @@ COLUMNS = {
     "version": "The version that was decided on.",
     "trained_at": "When that version was trained, UTC.",
     "verdict": "promoted, canary (goes live step by step), aborted (its canary did harm), waiting for an "
-    "experiment or a person, kept as challenger, refused, or rolled_back.",
+    "experiment or a person, kept (it does not become champion), refused, or rolled_back.",
     "reasons": "What the decision rests on.",
     "criteria": "Every criterion with its value, interval, threshold and result, as JSON.",
     "champion_before": "The champion until then; null where there was none.",
