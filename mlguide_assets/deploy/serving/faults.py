@@ -52,11 +52,18 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+_NOTHING = "There is nothing at this path; /openapi.json lists what there is."
+_NO_PROBLEM = (
+    "There is nothing at this path: /openapi.json lists what there is. A problem that the home got after this server "
+    "began is served once the server starts again."
+)
+
+
 async def _http_fault(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     detail = {
         400: "The body is not JSON that can be read: it is not UTF-8, nested too deeply, or has a number too long.",
-        404: "There is nothing at this path; /openapi.json lists what there is.",
+        404: _NO_PROBLEM if request.url.path.startswith("/problems/") else _NOTHING,
         405: "This path does not take that method; /openapi.json lists what there is.",
     }.get(error.status_code, str(error.detail))
     return _fault(request, error.status_code, detail, dict(error.headers or {}))

@@ -57,7 +57,9 @@ def test_the_playground_finds_its_files_below_a_problem(both: Client) -> None:
 
 
 def test_what_is_none_of_the_problems_is_not_found(both: Client) -> None:
-    assert both.get("/problems/churn/problem").status == 404
+    unknown = both.get("/problems/churn/problem")
+    assert (unknown.status, "is served once the server starts again" in unknown.json()["detail"]) == (404, True)
+    assert "starts again" not in both.get("/nothing").json()["detail"]
 
 
 def test_a_label_tells_the_metrics_of_problems_apart(both: Client) -> None:

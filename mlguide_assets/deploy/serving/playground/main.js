@@ -77,7 +77,7 @@ function pickerOf(entity) {
   return new Picker(root, {
     entity,
     label: candidates ? "Candidates (none picked: the newest)" : several,
-    placeholder: candidates ? "search by words, or an id" : entity.text ? "an id" : "1, 5, 100",
+    placeholder: candidates ? "search by words, or an id" : entity.text || isEvent() ? "an id" : "1, 5, 100",
     single: isEvent(),
     find: (text) => catalog.find(entity, text),
     describe: (id) => catalog.option(entity, id),
