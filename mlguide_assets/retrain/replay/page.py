@@ -80,7 +80,8 @@ def _figure(outcome: Outcome) -> Html:
     first = _midnight(outcome, 0)
     said = f"{counted(len(outcome.events), 'event')} in {counted(outcome.days, 'day')}"
     signs = (tag("span", shape(*_SIGNS[kind]), name) for kind, name in _LEGEND.items())
-    last = first + timedelta(days=outcome.days)
+    # The last day is shown whole, as the bars of champions are.
+    last = first + timedelta(days=outcome.days + 1)
     picture = time_line(lanes, first=first, last=last, title="Time line", description=said)
     return tag("figure", tag("figcaption", *signs, class_="legend"), picture)
 
