@@ -81,8 +81,8 @@ def serve(home: Home, host: str, port: int) -> int:
         if is_new and not shared_address():
             console.print(
                 home.commands(
-                    f"Nothing was run in {home.root} yet: materialise the job lifecycle, or use 'mlguide run'. If you "
-                    f"meant another home, check --home or {HOME_VARIABLE}."
+                    f"Nothing was run in {home.root} yet, so there is little to see: 'mlguide run' fills it. If "
+                    f"you meant another home, check --home or {HOME_VARIABLE}."
                 )
             )
         for error in broken_problems(home).values():
