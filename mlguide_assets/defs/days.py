@@ -28,6 +28,17 @@ def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
     return days
 
 
+def chosen_day(context: dg.AssetExecutionContext) -> str:
+    """The day that a run is for. A launch of `lifecycle` from elsewhere than the UI, which asks for one, may have none.
+
+    Raises:
+        Failure: in our words; Dagster's are about runs without partitions.
+    """
+    if not context.has_partition_key:
+        raise dg.Failure("This run has no day to score for: launch it for a partition, or use 'mlguide run'.")
+    return context.partition_key
+
+
 def newest_day(workspace: Workspace) -> date:
     """The day to score for.
 

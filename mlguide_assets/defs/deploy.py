@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.days import newest_day
+from mlguide_assets.defs.days import chosen_day, newest_day
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, key_of
 from mlguide_assets.instants import midnight, now_utc
 
@@ -162,7 +162,7 @@ def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
         from mlguide_assets.prepare.features.building import tables_of
         from mlguide_assets.prepare.features.state import entity_state
 
-        lake, problem, day = workspace.lake, workspace.problem, context.partition_key
+        lake, problem, day = workspace.lake, workspace.problem, chosen_day(context)
         as_of, newest = midnight(date.fromisoformat(day)), newest_day(workspace)
         refuse_unreached(as_of.date(), newest)
         scored = lake.snapshot(table).partitions if lake.exists(table) else ()
@@ -198,11 +198,11 @@ def online_store(context: dg.AssetExecutionContext, workspace: Workspace, **read
     from mlguide_assets.experiment.publishing import eligibility_to_publish
     from mlguide_assets.prepare.features.building import tables_of
 
-    lake, problem, as_of = workspace.lake, workspace.problem, midnight(date.fromisoformat(context.partition_key))
+    lake, problem, as_of = workspace.lake, workspace.problem, midnight(date.fromisoformat(chosen_day(context)))
     stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
     tables = tables_of(lake, problem)
     states = stores_and_candidates(stores, tables, problem, as_of)
-    units = lake.open(DECISION.store_tables[DECISION.unit], partitions=[context.partition_key])
+    units = lake.open(DECISION.store_tables[DECISION.unit], partitions=[chosen_day(context)])
     unasked = left_out(units, tables, problem, as_of)
     with publishable(lake, problem, as_of) as decided:
         state = state_of(states, decided, problem, lake, eligibility_to_publish(lake, problem), unasked)
@@ -226,7 +226,7 @@ def batch_predictions(context: dg.AssetExecutionContext, workspace: Workspace) -
     from mlguide_assets.deploy.batch import predictions_of_day
     from mlguide_assets.deploy.gate.promotion import usable_champion
 
-    problem, day = workspace.problem, date.fromisoformat(context.partition_key)
+    problem, day = workspace.problem, date.fromisoformat(chosen_day(context))
     current = usable_champion(workspace.home, workspace.lake, problem)
     predictions = predictions_of_day(workspace.lake, current, problem, day=day, run_id=context.run.run_id)
     return dg.Output(predictions, metadata={"champion": current.version if current else "no champion"})
@@ -248,7 +248,7 @@ if DECISION.best_table:
         from mlguide_assets.deploy.batch import best_choices
         from mlguide_assets.deploy.predictions_table import PREDICTIONS
 
-        lake, day = workspace.lake, context.partition_key
+        lake, day = workspace.lake, chosen_day(context)
         return best_choices(lake.open(PREDICTIONS, partitions=[day]), PROBLEM)
 
 
@@ -284,7 +284,7 @@ def plan(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg
     from mlguide_assets.deploy.serving.instants import now_of
     from mlguide_assets.prepare.features.building import clock_of, tables_of
 
-    home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
+    home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, chosen_day(context)
     day, run_id = date.fromisoformat(key), context.run.run_id
     now = now_of(problem, clock_of(tables_of(lake, problem), problem))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.days import newest_day
+from mlguide_assets.defs.days import chosen_day, newest_day
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace
 
 GROUP = "experiment"
@@ -29,7 +29,7 @@ def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspa
     from mlguide_assets.deploy.batch import refuse_unreached
     from mlguide_assets.experiment.day import assign_day
 
-    home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
+    home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, chosen_day(context)
     day = date.fromisoformat(key)
     refuse_unreached(day, newest_day(workspace))
     assigned = assign_day(home, lake, problem, day, report=context.log.warning)
@@ -55,7 +55,7 @@ def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mat
     from mlguide_assets.experiment.day import expose_day
     from mlguide_assets.experiment.tables import EXPOSURES
 
-    lake, problem, day = workspace.lake, workspace.problem, context.partition_key
+    lake, problem, day = workspace.lake, workspace.problem, chosen_day(context)
     found = expose_day(lake, problem, date.fromisoformat(day), report=context.log.warning)
     return dg.MaterializeResult(
         data_version=version_of(day, str(found)),

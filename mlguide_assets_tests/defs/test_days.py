@@ -5,7 +5,7 @@ from datetime import date, datetime
 import dagster as dg
 import pytest
 
-from mlguide_assets.defs.days import known_days
+from mlguide_assets.defs.days import chosen_day, known_days
 from mlguide_assets.defs.deploy import feature_stores
 from mlguide_assets.defs.experiment import experiment_assignments
 from mlguide_assets.defs.workspace import SCORING_DATES
@@ -39,3 +39,19 @@ def _land_sends(lake: Lake, at: datetime) -> None:
     send = {"user_id": 1, "email_id": 1, "unsubscribed": "no", "delivered_at": at}
     for table, rows in {"user_profiles": [], "email_content": [], "user_emails": [send]}.items():
         lake.write(table, arrow(table, rows))
+
+
+def test_a_run_without_a_day_is_told_to_choose_one() -> None:
+    """As a launch of `lifecycle` by a program has none."""
+
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["2026-01-01"]))
+    def scores(context: dg.AssetExecutionContext) -> str:
+        return chosen_day(context)
+
+    job = dg.Definitions([scores], jobs=[dg.define_asset_job("all")]).resolve_job_def("all")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert job.execute_in_process(instance=instance, partition_key="2026-01-01").success
+        failed = job.execute_in_process(instance=instance, raise_on_error=False)
+    (event,) = [each for each in failed.all_events if each.is_step_failure]
+    assert event.step_failure_data.error is not None
+    assert "This run has no day to score for" in event.step_failure_data.error.to_string()
