@@ -36,7 +36,7 @@ def chosen_day(context: dg.AssetExecutionContext) -> str:
     """
     if not context.has_partition_key:
         raise dg.Failure("This run has no day to score for: launch it for a partition, or use 'mlguide run'.")
-    return context.partition_key
+    return str(context.partition_key)
 
 
 def newest_day(workspace: Workspace) -> date:
