@@ -76,3 +76,14 @@ def with_article(noun: str) -> str:
 
 _AS_CONSONANT = ("uni", "us", "ut", "eu", "one")
 _SILENT = ("hour", "heir", "honest", "honor", "honour")
+
+
+def better_or_worse(difference: float, other: str) -> str:
+    """How a value stands to another one that it is above, or below, by a difference: to four digits.
+
+    >>> better_or_worse(-0.01, "the base rate"), better_or_worse(0.00001, "the base rate")
+    ('0.0100 worse than the base rate', 'the same as the base rate')
+    """
+    if round(abs(difference), 4) == 0:
+        return f"the same as {other}"
+    return f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than {other}"

@@ -15,7 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.gate.calibration import largest_error
 from mlguide_assets.deploy.gate.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.gate.parity import Parity
-from mlguide_assets.english import counted, plural
+from mlguide_assets.english import better_or_worse, counted, plural
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.missing import with_finite_numbers
 from mlguide_assets.train.evaluation.fairness import LARGEST_DIFFERENCE
@@ -110,9 +110,8 @@ def beats_base_rate(
     """
     metric, minimum = problem.metric.primary, problem.gate.min_gain
     gain = paired_difference(replicates, model, BASE_RATE, metric)
-    side = "worse" if gain.value < 0 else "better"
     of_all = f"{problem.decision.counted(sum(rows))}{' of a seeded sample' if sampled else ''}"
-    found = f"On {of_all}, {METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate"
+    found = f"On {of_all}, {METRICS[metric].title} is {better_or_worse(gain.value, 'the base rate')}"
     if min(units) < fewest_units(problem):
         reason = f"{found}, and whether that is chance cannot be said: {_too_few(units, rows, problem)}"
         return Criterion("beats_base_rate", gain.value, None, None, minimum, False, reason)

@@ -18,7 +18,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of
 from mlguide_assets.deploy.gate.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
 from mlguide_assets.deploy.gate.history import PROMOTED, rightful_champion
-from mlguide_assets.english import agreeing, plural
+from mlguide_assets.english import agreeing, better_or_worse, plural
 from mlguide_assets.observe.rows import rows_of_days, sample_in_memory, scored
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
@@ -158,7 +158,7 @@ def watch_of(compared: Comparison, named: dict[str, Any], decisions: str = "deci
         decisions: what many of them are called, such as sends.
     """
     difference, error = compared.difference(named["metric"]).value, compared.standard_error(named["metric"])
-    by = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
+    by = better_or_worse(difference, f"version {named['before']}")
     over = f"{metric_named(named['metric']).title} over {named['rows']:,} {decisions} since, up to {named['until']}"
     if not np.isfinite(error):
         return Watch("too_few", f"Version {named['version']} is {by} in {over}, without a standard error.", **named)

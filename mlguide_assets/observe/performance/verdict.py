@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.english import agreeing, counted, plural
+from mlguide_assets.english import agreeing, better_or_worse, counted, plural
 from mlguide_assets.observe.performance.performance import WINDOW_DAYS
 from mlguide_assets.observe.performance.window_words import window_in_words
 from mlguide_assets.observe.performance.windows import LEVEL
@@ -267,8 +267,8 @@ def _reason(
         come = agreeing(row["rows"], "come")
         return f"Its {title} is not tested: {counts}, {come} from too few {plural(unit)}."
     found = (
-        f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
-        f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training "
+        f"{title} {current.value:.4f} over {over}, "
+        f"{better_or_worse(difference.value, f'the {reference.value:.4f} at training')} "
         f"({difference.ci('+.4f', of=f'so few {plural(unit)}')})"
     )
     if verdict == "dropped":
