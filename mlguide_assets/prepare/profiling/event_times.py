@@ -41,8 +41,8 @@ _PERIODS = word_set("year month week quarter period date yearmonth yyyymm")
 _PERIOD = re.compile(r"(19|20)\d\d[-/. ]?[MQW]?\d{1,2}|(\d\d?|Q[1-4])[-/. ](19|20)\d\d|[A-Za-z]{3,9}[-/. ](19|20)?\d\d")
 _NAMED_MONTH = re.compile(r"[A-Z][a-z]{2,8}[- ](19|20)\d\d")
 _BEGAN = word_set(
-    "created joined signup signed registered registration opened since started start begin added first enrolled "
-    "launched introduced activated onboarded issued established hired known_from"
+    "created creation joined signup signed registered registration opened since started start begin added first "
+    "enrolled launched introduced activated onboarded issued established hired known_from"
 )
 
 

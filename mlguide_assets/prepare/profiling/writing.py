@@ -63,7 +63,8 @@ def _statement(best: Candidate) -> str:
         number = "no" if "at_most" in label else "at least one"
         return f"Which {best.predict['each']} will have {number} {label['count']} within {label['within']}?"
     positive = label["positive"]
-    outcome = Limit(**positive).in_words[0] if isinstance(positive, Mapping) else f"= {positive}"
+    values = [positive] if isinstance(positive, str) else positive
+    outcome = Limit(**positive).in_words[0] if isinstance(positive, Mapping) else f"= {' or '.join(values)}"
     return f"Which {best.predict['each']} will have {best.column} {outcome}?"
 
 

@@ -22,6 +22,12 @@ from mlguide_assets_tests.prepare.profiling.drafts import (
 )
 
 
+def test_the_date_of_creation_is_when_a_thing_began(duck: Any, tmp_path: Path) -> None:
+    customers = CUSTOMERS.replace("created_at", '"CreationDate"')
+    source = write_tables(tmp_path / "forum", customers=customers, orders=ORDERS)
+    assert drafted(source, duck, tmp_path)["tables"]["customers"]["known_from"] == "CreationDate"
+
+
 def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
     source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS)
     file = drafted(source, duck, tmp_path)

@@ -364,6 +364,7 @@ def test_stays_that_are_numbered_by_patient_are_events_of_patients(duck: Any, tm
     assert file["tables"]["stays"]["of"] == {"patient": "patient_nbr"}
     label = file["predict"]["label"]
     assert (label["column"], set(label["positive"]), label["negative"]) == ("readmitted", {"<30", ">30"}, "NO")
+    assert file["statement"] == f"Which stay will have readmitted = {' or '.join(label['positive'])}?"
     assert "days_until (? it says what readmitted says)" in text
     assert "medications: number" in text
     assert checked_draft(text, duck, tmp_path).refused is None
