@@ -101,7 +101,10 @@ def _opened(scheme: str, rest: str, where: str) -> Any:
     path = Path(rest) if Path(rest).is_file() else Path(rest.partition("?")[0])
     # Both engines would create a missing file and then report missing tables.
     if not path.is_file():
-        raise InputError(f"The database {where} does not exist: check --source or source.uri.")
+        # As SQLAlchemy writes the address of one that is not from the root.
+        here = Path(str(path).lstrip("/"))
+        hint = f"{where} begins at the root; write {scheme}://{here} for the file here" if here.is_file() else ""
+        raise InputError(f"The database {where} does not exist: {hint or 'check --source or source.uri'}.")
     with _driver(scheme, where):
         return ibis.duckdb.connect(str(path), read_only=True) if scheme == "duckdb" else ibis.sqlite.connect(str(path))
 

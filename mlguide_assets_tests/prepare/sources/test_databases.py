@@ -18,6 +18,7 @@ import yaml
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.sources.connecting import connected
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.sqlite_tables import sqlite_table, write_sqlite_table
 from mlguide_assets_tests.prepare.ingesting import accepted, lake_over, refusal
@@ -466,3 +467,17 @@ def test_a_time_that_postgresql_calls_infinite_is_reported(shop: Shop, duck: Any
     shop.create()
     shop.connection.execute(f"UPDATE user_emails_{shop.suffix} SET delivered_at = 'infinity' WHERE user_id = 1")
     assert "user_emails" in refusal(shop.problem(), duck, tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "duckdb"])
+def test_a_file_here_with_three_slashes_is_named_with_two(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere three slashes begin the path of a file in the working directory."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shop.db").touch()
+    monkeypatch.chdir(tmp_path)
+    address = f"{scheme}:///data/shop.db"
+    said = f"begins at the root; write {scheme}://data/shop.db for the file here"
+    with pytest.raises(InputError, match=said), connected(address, address):
+        pass
