@@ -22,7 +22,7 @@ FEWEST = 20
 """A rarer outcome is none that can be learned."""
 ROWS_OF_DAY, FEWEST_OF_DAYS, MOSTLY_OF_DAYS = 8, 5, 0.98
 """Of so many days or more with so many rows each, the share that must be of one value, where a column is of the day."""
-_CALENDAR = word_set("holiday workday workingday weekday weekend dayofweek season")
+_CALENDAR = word_set("holiday workday workingday weekday weekend dayofweek season yr mnth hr")
 TEST_SHARE = Evaluation().test_share
 
 
