@@ -19,7 +19,7 @@ from mlguide_assets.prepare.profiling.candidates import (
     outcome_evidence,
     says_of_the_day,
 )
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name, number_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits, other_limits
@@ -28,6 +28,8 @@ from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
 from mlguide_assets.prepare.profiling.states import MOST_STATES, STATES, says_which, state_candidates
 
+MOST_VALUES = 100
+"""Of a column with more, no value says by itself what became of a row."""
 RARELY = 0.02
 """Where a column is filled, an outcome that is so much rarer than elsewhere does not occur, but for mistakes."""
 MOST_OTHERS = 6
@@ -110,9 +112,11 @@ def label_leaks(source: Source, table: DraftTable, best: Candidate) -> set[str]:
             continue
         if column.filled < column.rows and _is_filled_by_outcome(known, column, positives / total):
             found.add(column.name)
-        if not 1 < column.distinct <= 100:
+        if column.distinct <= 1 or (column.distinct > MOST_VALUES and column.kind not in ("number", "integer")):
             continue
-        by_value = known.group_by(value=known[column.name], label=known.label).aggregate(rows=known.count())
+        # Of many numbers, whether it is zero may say it, as the tip of who tipped and of who did not.
+        value = known[column.name] if column.distinct <= MOST_VALUES else number_of(known, column) == 0
+        by_value = known.group_by(value=value, label=known.label).aggregate(rows=known.count())
         best_guess = by_value.group_by("value").aggregate(right=by_value.rows.max())
         if total - int(best_guess.right.sum().execute()) <= 0.02 * rarest:
             found.add(column.name)

@@ -125,6 +125,16 @@ def test_events_of_one_day_have_a_window_that_ends_within_it(duck: Any, tmp_path
     assert found.waiting == 60
 
 
+def test_a_number_that_is_zero_without_the_outcome_is_left_out(duck: Any, tmp_path: Path) -> None:
+    trips = (
+        f"SELECT i AS trip_id, i % 40 AS customer_id, {DAYS} AS started_at, i * 0.37 AS fare, i % 3 = 0 AS converted, "
+        "(i % 3 = 0)::INT * i * 0.11 AS tip FROM range(1, 900) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "cab", customers=CUSTOMERS, trips=trips), duck, tmp_path)
+    assert "tip (? it says what converted says)" in text
+    assert "fare: number" in text
+
+
 def test_a_column_that_says_what_the_label_says_is_left_out(duck: Any, tmp_path: Path) -> None:
     loans = (
         f"SELECT i AS loan_id, i % 40 AS customer_id, {DAYS} AS granted_at, i % 13 AS amount, "
