@@ -13,8 +13,9 @@ from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.checking import Check, check_problem
 from mlguide_assets.prepare.profiling.decision_counts import Decisions
 from mlguide_assets.prepare.profiling.feature_list import in_lines, number_of_features
+from mlguide_assets.prepare.sources.changed_files import refusing_changed_files
 from mlguide_assets.prepare.sources.parquet_faults import refusing_parquet_faults
-from mlguide_assets.prepare.sources.reading import describe, parquet_files
+from mlguide_assets.prepare.sources.reading import describe, local_files, parquet_files
 
 
 def check(file: str, source: str | None, *, as_json: bool) -> None:
@@ -28,6 +29,7 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
     with (
         scratch_folder("mlguide-check-") as scratch,
         reporting() as report,
+        refusing_changed_files(lambda: local_files(problem)),
         refusing_parquet_faults(lambda: parquet_files(problem, scratch)),
     ):
         connection = connect(scratch / "spill")

@@ -18,6 +18,7 @@ from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem
 from mlguide_assets.prepare.profiling.nouns import noun, words
 from mlguide_assets.prepare.profiling.writing import write_draft
+from mlguide_assets.prepare.sources.changed_files import refusing_changed_files
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -30,7 +31,12 @@ def draft_to(source: str, out: Path | None, *, force: bool) -> None:
     """
     name = _name_of(source)
     out = _checked(out or Path(f"{name}.yaml"), force=force)
-    with scratch_folder("mlguide-init-") as scratch, reporting() as report:
+    folder = Path(source)
+    with (
+        scratch_folder("mlguide-init-") as scratch,
+        reporting() as report,
+        refusing_changed_files(lambda: folder.iterdir() if folder.is_dir() else ()),
+    ):
         connection = connect(scratch / "spill")
         try:
             draft = draft_problem(source, connection, scratch, report)

@@ -25,9 +25,10 @@ from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.partitions.digests import digest
 from mlguide_assets.prepare.partitions.events import validate_events
 from mlguide_assets.prepare.partitions.rebuilding import current, fingerprint, plan
+from mlguide_assets.prepare.sources.changed_files import refusing_changed_files
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_faults import refusing_parquet_faults
-from mlguide_assets.prepare.sources.reading import describe, parquet_files, read_source
+from mlguide_assets.prepare.sources.reading import describe, local_files, parquet_files, read_source
 
 WHAT = "What is read"
 _NOTHING = pa.table({name: pa.array([], pa.string()) for name in QUARANTINED_COLUMNS})
@@ -71,7 +72,11 @@ def ingest(
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
     with lake.scratch(WHAT) as scratch:
-        with writing(WHAT, lake.root), refusing_parquet_faults(lambda: parquet_files(problem, scratch)):
+        with (
+            writing(WHAT, lake.root),
+            refusing_changed_files(lambda: local_files(problem)),
+            refusing_parquet_faults(lambda: parquet_files(problem, scratch)),
+        ):
             read = _read_and_validate(problem, lake, scratch, oracle, report, until, forgotten, elsewhere)
         yield read
 

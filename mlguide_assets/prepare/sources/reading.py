@@ -5,6 +5,7 @@ Renaming, casting and validation are the same for all of them.
 """
 
 from collections.abc import Callable, Collection, Container
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mlguide_assets.define.sources import (
     SimulatorSource,
 )
 from mlguide_assets.english import counted
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of
@@ -132,6 +134,19 @@ def parquet_files(problem: Problem, scratch: Path) -> list[Path]:
             return sorted(scratch.rglob("*.parquet"))
     found = [find_table(Path(folder), name) for name in _names(problem).values()]
     return [path for table in found if table.kind == "parquet" for path in table.files]
+
+
+def local_files(problem: Problem) -> list[Path]:
+    """The files of a source that is a folder of this machine, as far as they are there."""
+    match problem.source:
+        case FilesSource(uri=uri) if "://" not in uri:
+            found: list[Path] = []
+            for name in _names(problem).values():
+                with suppress(InputError, OSError):
+                    found += find_table(Path(uri), name).files
+            return found
+        case _:
+            return []
 
 
 def _place(name: TableName, problem: Problem) -> str:
