@@ -105,7 +105,9 @@ def _same_key(lake: Lake, entity: Entity, key: Key) -> Key | None:
     if not _has_numbers(lake, entity):
         return str(key)
     # 007 is another text than 7.
-    number = int(key) if re.fullmatch("-?(0|[1-9][0-9]{0,18})", str(key)) else None
+    if not re.fullmatch("-?(0|[1-9][0-9]{0,18})", str(key)):
+        return None
+    number = int(key)
     return number if number in _INT64 else None
 
 
