@@ -243,7 +243,7 @@ def analyse(
         guardrails=tuple(map(guardrail_option, guardrail or ())),
         covariates=tuple(covariate or ()),
         segments=tuple(segment or ()),
-        ratio=ratio_option(ratio) if ratio else None,
+        ratio=ratio_option(ratio) if ratio is not None else None,
         alpha=alpha,
         trigger=trigger,
         decimal_comma=decimal_comma,
