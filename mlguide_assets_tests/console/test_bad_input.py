@@ -101,7 +101,7 @@ def test_a_full_disk_is_named(small_disk: Path, place: Path) -> None:
 
 def test_export_names_what_it_does_not_know(place: Path) -> None:
     done = mlguide("export", "nothing", "--out", "x.csv", "--home", "home", cwd=place)
-    _is_one_sentence(done, "'mlguide export' lists")
+    _is_one_sentence(done, "lists those there are")
     done = mlguide("export", "send_features", "--out", "x.xlsx", "--home", "home", cwd=place)
     _is_one_sentence(done, ".parquet")
     assert not (place / "x.csv").exists()

@@ -3,6 +3,10 @@
 Of times that carry no offset, in tables whose `timezone` the problem file states. A date is none of them.
 """
 
+from datetime import date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
 import ibis
 import ibis.expr.datatypes as dt
 
@@ -10,7 +14,6 @@ from mlguide_assets.define.dates import SINCE_1970
 from mlguide_assets.define.schema import EntityTable, EventTable, TableName
 from mlguide_assets.english import counted
 from mlguide_assets.prepare.duckdb.functions import duckdb_function
-from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.casting import as_view, find_columns
 from mlguide_assets.prepare.sources.times import OFFSET, read_times
 
@@ -19,6 +22,9 @@ ADVICE = "; write each time with its offset, or state another timezone"
 
 _SET_BACK = (30, 60, 120)
 """Minutes by which clocks are set back."""
+
+_FIRST, _LAST = datetime(1900, 1, 1), datetime(2100, 1, 1)
+"""Between which days changes are looked for."""
 
 
 def clock_changes(raw: ibis.Table, name: TableName, table: EntityTable | EventTable, *, place: str) -> list[str]:
@@ -32,24 +38,33 @@ def clock_changes(raw: ibis.Table, name: TableName, table: EntityTable | EventTa
     columns = [each for each, values in given.items() if values is not None]
     if zone == "UTC" or not columns:
         return []
-    # A view for each step: a value that is used several times would be computed as often.
-    texts = as_view(raw.select(*named({each: given[each] for each in columns})))
-    local = as_view(
-        texts.select(*named({each: read_times(texts[each], table.columns[each].format) for each in columns}))
-    )
-    utc = as_view(local.mutate(*named({f"{each} in utc": read_times(local[each], timezone=zone) for each in columns})))
-    sums: dict[str, ibis.Value] = {}
-    for each in columns:
-        repeated, skipped = _faults(utc[each], utc[f"{each} in utc"], zone)
-        sums |= {f"{each} repeated": repeated.sum(), f"{each} skipped": skipped.sum()}
-    counts = utc.aggregate(named(sums)).to_pyarrow().to_pylist()[0]
     said = []
     for column in columns:
+        # A view for each step: a value that is used several times would be computed as often.
+        local = as_view(raw.select(at=read_times(given[column], table.columns[column].format)))
+        near = local.filter(local["at"].date().isin(_days_of_changes(zone)))
+        utc = as_view(near.mutate(utc=read_times(near["at"], timezone=zone)))
+        repeated, skipped = _faults(utc["at"], utc["utc"], zone)
+        counts = utc.aggregate(repeated=repeated.sum(), skipped=skipped.sum()).to_pyarrow().to_pylist()[0]
         for what, how in (("repeated", "repeat, read as of the second time"), ("skipped", "skip, read as of the next")):
-            if times := counts[f"{column} {what}"]:
+            if times := counts[what]:
                 hour = f"in an hour that the clocks of {zone} {how}"
                 said.append(f"{name}.{column}: {counted(times, 'time')} {hour}{ADVICE}")
     return said
+
+
+@cache
+def _days_of_changes(zone: str) -> tuple[date, ...]:
+    """The days on which the clocks of a zone change, and those beside. Databases take microseconds to look up what
+    clocks show at a time, and other days need none of it.
+    """
+    clocks, found = ZoneInfo(zone), set[date]()
+    days = [_FIRST + timedelta(days=number) for number in range((_LAST - _FIRST).days)]
+    offsets = [clocks.utcoffset(day) for day in days]
+    for place in range(1, len(days)):
+        if offsets[place] != offsets[place - 1]:
+            found |= {(days[place] + timedelta(days=number)).date() for number in (-2, -1, 0, 1)}
+    return tuple(sorted(found))
 
 
 def _faults(local: ibis.Column, read: ibis.Column, zone: str) -> tuple[ibis.Value, ibis.Value]:
