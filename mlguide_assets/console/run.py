@@ -75,7 +75,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
 def _follow_names(home: Home, *, is_new: bool) -> None:
     """Where this run gave the home's only problem a neighbour, its assets have another name in Dagster from now on.
 
-    A UI that runs knows the names of before, and would show no history: it follows when it starts again.
+    A running UI still has the earlier names and would show no history, so they are changed when it starts again.
     """
     from mlguide_assets.console.asset_names import follow_names
     from mlguide_assets.console.run_history import recording

@@ -145,8 +145,8 @@ class _Processes:
                 time.sleep(_LOOK_SECONDS)
                 if time.monotonic() >= due:
                     self._end_dead_runs(instance)
-                    if told := what_to_do(problems, problems := _files_of_problems(self._home)):
-                        _report(told)
+                    if message := what_to_do(problems, problems := _files_of_problems(self._home)):
+                        _report(message)
                     for log in self._logs.values():
                         bound(log)
                     due = time.monotonic() + _LOOK_AFTER_SECONDS

@@ -13,6 +13,7 @@ from mlguide_assets.deploy.bundle import (
     Bundle,
     champion,
     export_bundle,
+    is_whole,
     load_bundle,
     pointed,
     pointed_version,
@@ -242,16 +243,17 @@ def usable_champion(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     try:
         return champion(bundles)
     except InputError as damage:
-        version = pointed_version(bundles)
-        assert version is not None
         registry = registry_of(home, problem)
         with decision_lock(home, problem):
-            try:
-                install(home, lake, registry, bundles, problem, version, registry.trained_at(version), again=True)
-            except (LostVersionError, UnscorableError):
-                raise damage from None
-            set_champion(bundles, version)
-        _log.warning("The bundle of the champion, version %s, was damaged or gone; it is made again.", version)
+            version = pointed_version(bundles)
+            # Another process may have made it again, or changed the champion.
+            if version is not None and not is_whole(bundles, version):
+                try:
+                    install(home, lake, registry, bundles, problem, version, registry.trained_at(version), again=True)
+                except (LostVersionError, UnscorableError):
+                    raise damage from None
+                set_champion(bundles, version)
+                _log.warning("The bundle of the champion, version %s, was damaged or gone; it is made again.", version)
         return champion(bundles)
 
 

@@ -32,6 +32,7 @@ class Resolver:
         self._kinds_of: Publication | None = None
         self._kinds: list[tuple[str, type]] = []
         self._cases: dict[str, Callable[[str], str]] = {}
+        self._zone = zone_of_events(problem) if self.decision.is_event else "UTC"
         self._declared = {noun: problem.schema.entity(noun) is not None for noun in self.decision.nouns}
 
     def resolve(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
@@ -128,7 +129,7 @@ class Resolver:
         """Events, each at its own time. Of an entity that no table declares, an unknown one has no history."""
         decision, feature_time = self.decision, snapshot.publication.as_of
         self._refuse_too_many(request, len(request.events))
-        now, zone = now_of(self.problem, feature_time), zone_of_events(self.problem)
+        now = now_of(self.problem, feature_time)
         rows: dict[str, dict[Id, Row]] = {}
         named: dict[str, list[Id]] = {}
         for noun, name in zip(decision.nouns, decision.ids, strict=True):
@@ -139,7 +140,7 @@ class Resolver:
         degraded: dict[str, None] = {}
         for event, ids in zip(request.events, zip(*named.values(), strict=True), strict=True):
             given = event.get(decision.time)
-            instant = utc(given, decision.time, zone) if given else now
+            instant = utc(given, decision.time, self._zone) if given else now
             said = self._check_age(instant, feature_time, given=decision.time if given else None)
             degraded |= dict.fromkeys(said)
             keys = {name: event[name] for name in decision.own_keys if event.get(name) is not None}

@@ -21,7 +21,8 @@ from mlguide_assets.prepare.profiling.roles import Source
 FEWEST = 20
 """A rarer outcome is none that can be learned."""
 ROWS_OF_DAY, FEWEST_OF_DAYS, MOSTLY_OF_DAYS = 8, 5, 0.98
-"""Of so many days or more with so many rows each, the share that must be of one value, where a column is of the day."""
+"""A day counts with at least this many rows. A column describes the day if, of at least this many days, this share have
+one value each."""
 _CALENDAR = word_set("holiday workday workingday weekday weekend dayofweek season yr mnth hr")
 TEST_SHARE = Evaluation().test_share
 

@@ -10,7 +10,7 @@ from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, word
 MOST_EMPTY = 0.95
 """A column that is emptier says too little."""
 FEWEST_NAMED, NAMED = 10, 0.99
-"""From so many rows on, a category with so large a share of different values names its rows, and no run learns from it
+"""With at least this many rows and this share of different values, a category names its rows, and no run learns from it
 (`MAX_NAMED_SHARE` in `train/leakage/suite.py`)."""
 FEWEST_NUMBERED = 100
 """Of fewer rows, whole numbers may all differ by chance."""

@@ -37,7 +37,8 @@ from mlguide_assets.prepare.profiling.references import REPEATED, Reference, fin
 
 MOST_CODES = 1000
 MOST_GROUPS, ROWS_OF_GROUP = 9, 1_000
-"""So few ids, each with so many rows or more, say what kind a row is: the past of a tenth of all rows says little."""
+"""At most this many ids, with at least this many rows each, are the kind of a row: as entities they would be most of
+the table, whose past says little."""
 Role = Literal["entity", "event", "code", "unused"]
 
 

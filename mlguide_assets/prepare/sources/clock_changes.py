@@ -33,15 +33,17 @@ def clock_changes(raw: ibis.Table, name: TableName, table: EntityTable | EventTa
     Args:
         raw: as the source has it; see `cast_to_schema`.
     """
-    zone, found = table.timezone, find_columns(raw.columns, table, place)
-    given = {each: _without_offset(raw[found[each]], table.columns[each].format) for each in table.of_kind("time")}
-    columns = [each for each, values in given.items() if values is not None]
-    if zone == "UTC" or not columns:
+    zone = table.timezone
+    if zone == "UTC":
         return []
+    found = find_columns(raw.columns, table, place)
+    given = {each: _without_offset(raw[found[each]], table.columns[each].format) for each in table.of_kind("time")}
     said = []
-    for column in columns:
+    for column, values in given.items():
+        if values is None:
+            continue
         # A view for each step: a value that is used several times would be computed as often.
-        local = as_view(raw.select(at=read_times(given[column], table.columns[column].format)))
+        local = as_view(raw.select(at=read_times(values, table.columns[column].format)))
         near = local.filter(local["at"].date().isin(_days_of_changes(zone)))
         utc = as_view(near.mutate(utc=read_times(near["at"], timezone=zone)))
         repeated, skipped = _faults(utc["at"], utc["utc"], zone)

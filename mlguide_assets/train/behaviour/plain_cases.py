@@ -26,7 +26,7 @@ MIN_LIFT = 1.05
 """Of the odds of the mean score of the decisions with the positive outcome over those of the others. All are training
 rows: a calibrated model whose ROC AUC on these is 0.57 reaches it (normal log-odds of standard deviation s: AUC is
 Phi(s / sqrt 2), the ratio exp s^2), and one that does not has learned nothing, or the wrong sign. Odds, since scores
-near one, as of an outcome that most decisions have, cannot be so many times each other, however good the model is."""
+near one, as of an outcome that most decisions have, cannot differ by this factor, however good the model is."""
 
 MIN_DISTINCT = 20
 MAX_FACTOR = 2.0
@@ -38,7 +38,7 @@ MIN_MISSING = 0.01
 
 UNITS_CHOOSING = 200
 MIN_SPREAD = 1.05
-"""A unit's candidates differ where the odds of the riskiest are so many times those of the safest."""
+"""A unit's candidates differ if the odds of the riskiest are at least this multiple of those of the safest."""
 
 MAX_INDIFFERENT = 0.5
 
