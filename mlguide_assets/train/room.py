@@ -9,7 +9,10 @@ _FIXED = 250_000_000
 _PER_VALUE = 48
 """Bytes per value of a feature: it is held as it was read, encoded, and by XGBoost, for both sides of the split."""
 _PER_ROW = 80
-"""Bytes per row of a training in external memory: labels, weights and gradients of all rows stay in memory."""
+"""Bytes per row that a tree learns from in external memory: labels, weights and gradients stay in memory."""
+
+ROWS_OF_A_TURN = 10_000_000
+"""Rows in external memory that a tree learns from, fewer than twice as many: more take time, for no better trees."""
 
 
 def trainer_name(rows: int, problem: Problem) -> str:
@@ -41,7 +44,7 @@ def require_room_for_training(rows: int, problem: Problem) -> None:
         return
     place, each = ("on Spark", 0) if trainer == "spark" else ("in external memory", _PER_ROW)
     require_memory(
-        _held(held, problem) + rows * each,
+        _held(held, problem) + min(rows, 2 * ROWS_OF_A_TURN) * each,
         what=f"Training on {rows:,} {plural} {place}, {held:,} of them in memory (training.rows_in_memory),",
     )
 

@@ -2,14 +2,18 @@
 
 The rows are written once as Parquet. XGBoost reads that file a few times to find its histogram bins, keeps one byte per
 value in files of its own, and streams those for every tree (`ExtMemQuantileDMatrix`). Labels, weights and gradients of
-all rows stay in memory. The same rows in the same order give the same bytes.
+the rows that a tree learns from stay in memory. The same rows in the same order give the same bytes.
+
+Of very many rows each tree learns from some, and all of them have their turn: stochastic gradient boosting (Friedman,
+2002), where a sample is every so many rows of the file, so that it is spread over the whole history.
 
 It does not choose anything: rounds, calibration and the model itself are chosen on the rows in memory.
 """
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,11 +32,14 @@ from mlguide_assets.train.models.encoding import Encoding, Matrix
 from mlguide_assets.train.models.models import Boosted, Labels, Probabilities, xgboost_parameters
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import Recipe
+from mlguide_assets.train.room import ROWS_OF_A_TURN
 from mlguide_assets.train.rows import sampled_rows
 from mlguide_assets.train.trainers.trainer import Fit
 
 BATCH_ROWS = 500_000
 """Rows that are encoded at a time. XGBoost makes a page of each: larger pages take more memory, smaller ones time."""
+GROUP_ROWS = 20_480
+"""Rows that are beside each other in the file and in a turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +76,7 @@ class ExternalMemory:
         """
         known, file = features.filter(features[problem.label.column].notnull()), folder / "rows.parquet"
         backend = features.get_backend()
-        backend.to_parquet(known, file)
+        backend.to_parquet(known, file, row_group_size=GROUP_ROWS)
         newest = known[problem.decision.time].max().to_pyarrow().as_py()
         return cls(sampled_rows(read_parquet(backend, file), problem), file, problem, plans, np.datetime64(newest))
 
@@ -78,24 +85,62 @@ class ExternalMemory:
         return sum(_until(rows, time, until).num_rows for rows in self._read([time]))
 
     def fit(self, known: TrainingRows, weights: Probabilities, until: np.datetime64 | None, how: Fit) -> Boosted:
+        booster: Any = None
+        first: Any = None
         with TemporaryDirectory(dir=self.file.parent, prefix="pages-") as folder:
-            pages = _Pages(lambda: self.batches(known.encoding, how.recipe, until), known.encoding, Path(folder))
-            data = xgb.ExtMemQuantileDMatrix(pages, nthread=how.threads, enable_categorical=True)
-            booster = xgb.train(xgboost_parameters(how.recipe, how.seed, how.threads), data, num_boost_round=how.rounds)
-            # It removes its files when it goes, which must be before their folder does.
-            del data, pages
+            for number, turn in enumerate(self.turns(how.recipe, until, how.rounds)):
+                place = Path(folder) / str(number)
+                place.mkdir()
+                batches = partial(self.batches, known.encoding, how.recipe, until, turn.groups)
+                pages = _Pages(batches, known.encoding, place)
+                # The bins of the first turn are those of all.
+                data = xgb.ExtMemQuantileDMatrix(pages, ref=first, nthread=how.threads, enable_categorical=True)
+                first = first or data
+                # With the same seed, the trees of each turn would draw the same columns.
+                parameters = xgboost_parameters(how.recipe, how.seed + number, how.threads)
+                booster = xgb.train(parameters, data, num_boost_round=turn.rounds, xgb_model=booster)
+            # They remove their files when they go, which must be before their folder does.
+            del data, first, pages
             gc.collect()
         return Boosted(booster, how.rounds, known.encoding)
 
-    def batches(self, encoding: Encoding, recipe: Recipe, until: np.datetime64 | None) -> Iterator[Batch]:
-        """The rows up to an instant, a few at a time; rows of weight 0 are left out."""
+    def turns(self, recipe: Recipe, until: np.datetime64 | None, rounds: int) -> list["Turn"]:
+        """Which rows the trees learn from, one turn after the other."""
+        counted = self._counted(recipe, until)
+        number = max(1, min(sum(counted.values()) // ROWS_OF_A_TURN, len(counted), rounds))
+        groups, each = list(counted), [len(part) for part in np.array_split(np.arange(rounds), number)]
+        return [Turn(tuple(groups[place::number]), each[place]) for place in range(number)]
+
+    def _counted(self, recipe: Recipe, until: np.datetime64 | None) -> dict[int, int]:
+        """How many rows count, by the row groups of the file that have such."""
+        found: dict[int, int] = {}
+        with pq.ParquetFile(self.file) as file:
+            for group in range(file.num_row_groups):
+                rows = _until(
+                    file.read_row_group(group, [self.problem.decision.time]), self.problem.decision.time, until
+                )
+                times = rows[self.problem.decision.time].to_numpy()
+                found[group] = int(np.count_nonzero(recipe.window.weights(times, self._newest(until))))
+        return {group: rows for group, rows in found.items() if rows}
+
+    def _newest(self, until: np.datetime64 | None) -> np.datetime64:
+        return self.newest if until is None else min(self.newest, until)
+
+    def batches(
+        self, encoding: Encoding, recipe: Recipe, until: np.datetime64 | None, groups: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """The rows up to an instant, a few at a time; rows of weight 0 are left out.
+
+        Args:
+            groups: the row groups of the file to read; None: all.
+        """
         decision, label = self.problem.decision, self.problem.label.column
-        newest = self.newest if until is None else min(self.newest, until)
+        newest = self._newest(until)
         ratios = uniform_ratios(self.rows, self.plans, decision)
         planned = ratios[~np.isnan(ratios)]
         mean = float(planned.mean()) if len(planned) else None
         most = self.problem.exploration.max_weight
-        for every in self._read([*decision.keys, label, *encoding.names]):
+        for every in self._read([*decision.keys, label, *encoding.names], groups):
             rows = _until(every, decision.time, until)
             weights = recipe.window.weights(rows[decision.time].to_numpy(), newest) * propensity_weights(
                 uniform_ratios(rows, self.plans, decision), max_weight=most, mean=mean
@@ -104,10 +149,18 @@ class ExternalMemory:
             if used.any():
                 yield Batch(encoding.matrix(rows)[used], rows[label].to_numpy()[used], weights[used])
 
-    def _read(self, columns: list[str]) -> Iterator[pa.Table]:
+    def _read(self, columns: list[str], groups: Sequence[int] | None = None) -> Iterator[pa.Table]:
         with pq.ParquetFile(self.file) as file:
-            for batch in file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(columns))):
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(dict.fromkeys(columns))):
                 yield pa.Table.from_batches([batch])
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Trees one after the other that learn from the same rows: those of some row groups of the file."""
+
+    groups: tuple[int, ...]
+    rounds: int
 
 
 class _Pages(xgb.DataIter):  # type: ignore[misc]

@@ -6,17 +6,20 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import log_loss
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.models.encoding import Encoding
-from mlguide_assets.train.models.models import XGBOOST
+from mlguide_assets.train.models.models import XGBOOST, Boosted
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe, TrainingWindow
 from mlguide_assets.train.room import require_room_for_training, trainer_name
 from mlguide_assets.train.rows import matured_rows, sampled_rows
 from mlguide_assets.train.trainers import external_memory
 from mlguide_assets.train.trainers.external_memory import ExternalMemory
+from mlguide_assets.train.trainers.trainer import Fit
 from mlguide_assets_tests.train.sends import PROBLEM
 
 MEMORY = "mlguide_assets.prepare.memory.available_memory"
@@ -50,6 +53,48 @@ def test_the_same_rows_give_the_same_bytes(external: Candidate, sends: pa.Table)
     for which in ("model", "holdout_model"):
         one, other = (getattr(each, which).booster.save_raw("ubj") for each in (external, again))
         assert one == other, which
+
+
+def test_each_of_many_rows_is_learned_from_in_one_turn(
+    sends: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_memory, "ROWS_OF_A_TURN", 1000)
+    monkeypatch.setattr(external_memory, "GROUP_ROWS", 300)
+    trainer = ExternalMemory.of(ibis.memtable(sends), PROBLEM, None, tmp_path)
+    encoding = Encoding.fit(sends, external_features())
+    turns = trainer.turns(DEFAULT_RECIPE, None, 7)
+    assert len(turns) == trainer.learned(None) // 1000 == 2
+    assert [turn.rounds for turn in turns] == [4, 3]
+    read = [
+        sum(len(batch.labels) for batch in trainer.batches(encoding, DEFAULT_RECIPE, None, t.groups)) for t in turns
+    ]
+    assert sum(read) == trainer.learned(None)
+    assert min(read) > 0
+    rows = matured_rows(ibis.memtable(sends), PROBLEM)
+    matrix, labels, ones = encoding.matrix(rows), rows["unsubscribed"].to_numpy(), np.ones(rows.num_rows)
+    times, units = rows[PROBLEM.decision.time].to_numpy(), rows[PROBLEM.decision.unit_id].to_numpy()
+    known = TrainingRows(matrix, labels, times, units, encoding, ones)
+
+    def fitted(rounds: int) -> Boosted:
+        return trainer.fit(known, ones, None, Fit(rounds, 0, DEFAULT_RECIPE, 1))
+
+    begun, done = fitted(4), fitted(7)
+    losses = [log_loss(labels, each.predict_uncalibrated(matrix)) for each in (begun, done)]
+    assert done.booster.num_boosted_rounds() == 7
+    assert losses[1] < losses[0], "a turn goes on with what those before it left"
+    columns = done.booster.trees_to_dataframe().groupby("Tree").Feature.unique().map(sorted)
+    assert columns[4] != columns[0], "it draws columns of its own"
+
+
+def test_only_rows_that_count_take_turns(sends: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external_memory, "ROWS_OF_A_TURN", 100)
+    monkeypatch.setattr(external_memory, "GROUP_ROWS", 300)
+    trainer = ExternalMemory.of(ibis.memtable(sends), PROBLEM, None, tmp_path)
+    newest = Recipe(DEFAULT_RECIPE.parameters, TrainingWindow("rolling", 3))
+    encoding = Encoding.fit(sends, external_features())
+    turns = trainer.turns(newest, None, 50)
+    assert turns
+    assert all(list(trainer.batches(encoding, newest, None, turn.groups)) for turn in turns)
 
 
 @pytest.mark.parametrize("window", [TrainingWindow(), TrainingWindow("rolling", 30), TrainingWindow("decayed", 30)])
