@@ -11,7 +11,7 @@ _PER_VALUE = 48
 _PER_ROW = 80
 """Bytes per row that a tree learns from in external memory: labels, weights and gradients stay in memory."""
 
-ROWS_OF_A_TURN = 10_000_000
+ROWS_OF_A_TURN = 5_000_000
 """Rows in external memory that a tree learns from, fewer than twice as many: more take time, for no better trees."""
 
 
