@@ -104,11 +104,15 @@ def spark(folder: Path) -> list[Row]:
     place.mkdir()
     module = ["-m", "mlguide_assets_tests.benchmarks.features"]
     printed_by([*module, "prepare", str(place), str(sends)])
-    for way in ("ours", "spark", "ours", "spark"):
+    for way in ("ours", "spark", "ours", "spark", "spark_again"):
         output = printed_by([*module, way, str(place), str(sends)], MLGUIDE_SPARK="local[2]")
         best[way] = min(best.get(way, float("inf")), json.loads(output.splitlines()[-1])[0])
     ratio, figure = best["spark"] / best["ours"], f"({best['spark']:.1f} s, DuckDB {best['ours']:.1f} s)"
-    return [(f"features of {sends:,} sends, Spark local[2]", f"{ratio:.1f} × {figure}", "≤ 6 ×", within(ratio <= 6))]
+    again = f"{best['spark_again'] / best['ours']:.1f} × ({best['spark_again']:.1f} s)"
+    return [
+        (f"features of {sends:,} sends, Spark local[2]", f"{ratio:.1f} × {figure}", "≤ 6 ×", within(ratio <= 6)),
+        ("… once more in the same process, whose Java has compiled its code by then", again, "", ""),
+    ]
 
 
 def skewed(folder: Path, sizes: list[int]) -> list[Row]:
