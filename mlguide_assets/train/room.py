@@ -11,8 +11,9 @@ _PER_VALUE = 48
 _PER_ROW = 80
 """Bytes per row that a tree learns from in external memory: labels, weights and gradients stay in memory."""
 
-ROWS_OF_A_TURN = 5_000_000
-"""Rows in external memory that a tree learns from, fewer than twice as many: more take time, for no better trees."""
+SUBSET_ROWS = 5_000_000
+"""Minimum rows of a subset in external memory; a tree learns from fewer than twice as many. More take longer and give
+no better trees."""
 
 
 def trainer_name(rows: int, problem: Problem) -> str:
@@ -44,7 +45,7 @@ def require_room_for_training(rows: int, problem: Problem) -> None:
         return
     place, each = ("on Spark", 0) if trainer == "spark" else ("in external memory", _PER_ROW)
     require_memory(
-        _held(held, problem) + min(rows, 2 * ROWS_OF_A_TURN) * each,
+        _held(held, problem) + min(rows, 2 * SUBSET_ROWS) * each,
         what=f"Training on {rows:,} {plural} {place}, {held:,} of them in memory (training.rows_in_memory),",
     )
 

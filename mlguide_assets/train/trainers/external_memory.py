@@ -4,8 +4,8 @@ The rows are written once as Parquet. XGBoost reads that file a few times to fin
 value in files of its own, and streams those for every tree (`ExtMemQuantileDMatrix`). Labels, weights and gradients of
 the rows that a tree learns from stay in memory. The same rows in the same order give the same bytes.
 
-Of very many rows each tree learns from some, and all of them have their turn: stochastic gradient boosting (Friedman,
-2002), where a sample is every so many rows of the file, so that it is spread over the whole history.
+Many rows are split into subsets, and consecutive trees learn from one subset each: stochastic gradient boosting
+(Friedman, 2002). A subset is spread over the whole history.
 
 It does not choose anything: rounds, calibration and the model itself are chosen on the rows in memory.
 """
@@ -32,14 +32,14 @@ from mlguide_assets.train.models.encoding import Encoding, Matrix
 from mlguide_assets.train.models.models import Boosted, Labels, Probabilities, xgboost_parameters
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import Recipe
-from mlguide_assets.train.room import ROWS_OF_A_TURN
+from mlguide_assets.train.room import SUBSET_ROWS
 from mlguide_assets.train.rows import sampled_rows
 from mlguide_assets.train.trainers.trainer import Fit
 
 BATCH_ROWS = 500_000
 """Rows that are encoded at a time. XGBoost makes a page of each: larger pages take more memory, smaller ones time."""
 GROUP_ROWS = 20_480
-"""Rows that are beside each other in the file and in a turn."""
+"""Rows of a row group of the file, the smallest part of a subset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,28 +88,28 @@ class ExternalMemory:
         booster: Any = None
         first: Any = None
         with TemporaryDirectory(dir=self.file.parent, prefix="pages-") as folder:
-            for number, turn in enumerate(self.turns(how.recipe, until, how.rounds)):
+            for number, subset in enumerate(self.subsets(how.recipe, until, how.rounds)):
                 place = Path(folder) / str(number)
                 place.mkdir()
-                batches = partial(self.batches, known.encoding, how.recipe, until, turn.groups)
+                batches = partial(self.batches, known.encoding, how.recipe, until, subset.groups)
                 pages = _Pages(batches, known.encoding, place)
-                # The bins of the first turn are those of all.
+                # All subsets have the bins of the first.
                 data = xgb.ExtMemQuantileDMatrix(pages, ref=first, nthread=how.threads, enable_categorical=True)
                 first = first or data
-                # With the same seed, the trees of each turn would draw the same columns.
+                # With the same seed, the trees of each subset would draw the same columns.
                 parameters = xgboost_parameters(how.recipe, how.seed + number, how.threads)
-                booster = xgb.train(parameters, data, num_boost_round=turn.rounds, xgb_model=booster)
+                booster = xgb.train(parameters, data, num_boost_round=subset.rounds, xgb_model=booster)
             # They remove their files when they go, which must be before their folder does.
             del data, first, pages
             gc.collect()
         return Boosted(booster, how.rounds, known.encoding)
 
-    def turns(self, recipe: Recipe, until: np.datetime64 | None, rounds: int) -> list["Turn"]:
-        """Which rows the trees learn from, one turn after the other."""
+    def subsets(self, recipe: Recipe, until: np.datetime64 | None, rounds: int) -> list["Subset"]:
+        """The subsets of the rows, in the order in which trees learn from them."""
         counted = self._counted(recipe, until)
-        number = max(1, min(sum(counted.values()) // ROWS_OF_A_TURN, len(counted), rounds))
+        number = max(1, min(sum(counted.values()) // SUBSET_ROWS, len(counted), rounds))
         groups, each = list(counted), [len(part) for part in np.array_split(np.arange(rounds), number)]
-        return [Turn(tuple(groups[place::number]), each[place]) for place in range(number)]
+        return [Subset(tuple(groups[place::number]), each[place]) for place in range(number)]
 
     def _counted(self, recipe: Recipe, until: np.datetime64 | None) -> dict[int, int]:
         """How many rows count, by the row groups of the file that have such."""
@@ -156,8 +156,8 @@ class ExternalMemory:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Trees one after the other that learn from the same rows: those of some row groups of the file."""
+class Subset:
+    """Row groups of the file, and how many trees learn from them."""
 
     groups: tuple[int, ...]
     rounds: int

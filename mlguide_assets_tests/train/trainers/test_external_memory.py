@@ -55,18 +55,19 @@ def test_the_same_rows_give_the_same_bytes(external: Candidate, sends: pa.Table)
         assert one == other, which
 
 
-def test_each_of_many_rows_is_learned_from_in_one_turn(
+def test_many_rows_are_learned_from_in_subsets(
     sends: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(external_memory, "ROWS_OF_A_TURN", 1000)
+    monkeypatch.setattr(external_memory, "SUBSET_ROWS", 1000)
     monkeypatch.setattr(external_memory, "GROUP_ROWS", 300)
     trainer = ExternalMemory.of(ibis.memtable(sends), PROBLEM, None, tmp_path)
     encoding = Encoding.fit(sends, external_features())
-    turns = trainer.turns(DEFAULT_RECIPE, None, 7)
-    assert len(turns) == trainer.learned(None) // 1000 == 2
-    assert [turn.rounds for turn in turns] == [4, 3]
+    subsets = trainer.subsets(DEFAULT_RECIPE, None, 7)
+    assert len(subsets) == trainer.learned(None) // 1000 == 2
+    assert [subset.rounds for subset in subsets] == [4, 3]
     read = [
-        sum(len(batch.labels) for batch in trainer.batches(encoding, DEFAULT_RECIPE, None, t.groups)) for t in turns
+        sum(len(batch.labels) for batch in trainer.batches(encoding, DEFAULT_RECIPE, None, subset.groups))
+        for subset in subsets
     ]
     assert sum(read) == trainer.learned(None)
     assert min(read) > 0
@@ -78,23 +79,23 @@ def test_each_of_many_rows_is_learned_from_in_one_turn(
     def fitted(rounds: int) -> Boosted:
         return trainer.fit(known, ones, None, Fit(rounds, 0, DEFAULT_RECIPE, 1))
 
-    begun, done = fitted(4), fitted(7)
-    losses = [log_loss(labels, each.predict_uncalibrated(matrix)) for each in (begun, done)]
-    assert done.booster.num_boosted_rounds() == 7
-    assert losses[1] < losses[0], "a turn goes on with what those before it left"
-    columns = done.booster.trees_to_dataframe().groupby("Tree").Feature.unique().map(sorted)
+    small, full = fitted(4), fitted(7)
+    losses = [log_loss(labels, each.predict_uncalibrated(matrix)) for each in (small, full)]
+    assert full.booster.num_boosted_rounds() == 7
+    assert losses[1] < losses[0], "trees of the second subset continue the first"
+    columns = full.booster.trees_to_dataframe().groupby("Tree").Feature.unique().map(sorted)
     assert columns[4] != columns[0], "it draws columns of its own"
 
 
-def test_only_rows_that_count_take_turns(sends: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(external_memory, "ROWS_OF_A_TURN", 100)
+def test_no_subset_is_without_rows_that_count(sends: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external_memory, "SUBSET_ROWS", 100)
     monkeypatch.setattr(external_memory, "GROUP_ROWS", 300)
     trainer = ExternalMemory.of(ibis.memtable(sends), PROBLEM, None, tmp_path)
     newest = Recipe(DEFAULT_RECIPE.parameters, TrainingWindow("rolling", 3))
     encoding = Encoding.fit(sends, external_features())
-    turns = trainer.turns(newest, None, 50)
-    assert turns
-    assert all(list(trainer.batches(encoding, newest, None, turn.groups)) for turn in turns)
+    subsets = trainer.subsets(newest, None, 50)
+    assert subsets
+    assert all(list(trainer.batches(encoding, newest, None, subset.groups)) for subset in subsets)
 
 
 @pytest.mark.parametrize("window", [TrainingWindow(), TrainingWindow("rolling", 30), TrainingWindow("decayed", 30)])
