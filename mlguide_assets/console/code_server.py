@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.loading import PROBLEM_VARIABLE, broken_problems, name_in_home, readable_problems
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def wait_until_loaded(process: subprocess.Popen[bytes], socket: Path, given_up: 
         time.sleep(0.05)
 
 
-def keep_loaded(served: Location, stopped: threading.Event, report: Callable[[str], None]) -> None:
+def keep_loaded(served: Location, stopped: threading.Event, report: Report) -> None:
     """Until it is stopped: have a code server load its definitions again where the process that has them is gone.
 
     Args:

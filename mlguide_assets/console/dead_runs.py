@@ -8,12 +8,13 @@ during which nobody has held the lock for a minute is dead, too, and at once whe
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mlguide_assets.observe.alerts.failed_runs import PROCESS_GONE, job_in_words
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.hosts.run_lock import run_lock_holder
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def instance_of(home: Home) -> Iterator["dg.DagsterInstance"]:
 
 
 def end_dead_runs(
-    home: Home, instance: "dg.DagsterInstance", report: Callable[[str], None], *, idle: dict[str, float] | None = None
+    home: Home, instance: "dg.DagsterInstance", report: Report, *, idle: dict[str, float] | None = None
 ) -> None:
     """Put runs whose process is gone on record as failed, so that others begin and an alert is raised.
 

@@ -3,17 +3,18 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.status import Status
 from rich.text import Text
 
 from mlguide_assets.console.terminal import console
+from mlguide_assets.progress import Report
 
 
 @contextmanager
-def reporting() -> Iterator[Callable[[str], None]]:
+def reporting() -> Iterator[Report]:
     """A function to call with each step: a line that is replaced by the next, or, where no terminal is, a line each."""
     if not console.is_terminal:
         yield lambda text: console.print(f"  {text}")

@@ -8,7 +8,7 @@ repeated: where a run was killed, running it again completes it. Which problems 
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,9 +25,8 @@ from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten
 from mlguide_assets.prepare.hosts.run_lock import run_lock
 from mlguide_assets.prepare.hosts.scratch import SCRATCH
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import Home
-
-Report = Callable[[str], None]
 
 _SQLITE_SIDE_FILES = ("-wal", "-shm", "-journal")
 _DECLARING = (".yaml", ".yml")

@@ -4,7 +4,7 @@ Where no experiment was ever started, each of these returns at once, and imports
 takes longer to be made than all that there is to do.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURE
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ class Assigned:
     running: tuple[str, ...]
 
 
-def assign_day(
-    home: Home, lake: Lake, problem: Problem, day: date, *, report: Callable[[str], None]
-) -> Assigned | None:
+def assign_day(home: Home, lake: Lake, problem: Problem, day: date, *, report: Report) -> Assigned | None:
     """Write whom the running experiments assign on a day; None where there is nothing to write.
 
     First the experiment that the problem file names is started, where it is time. What keeps it from starting is
@@ -73,7 +72,7 @@ def assign_day(
     return Assigned(snapshot, names)
 
 
-def expose_day(lake: Lake, problem: Problem, day: date, *, report: Callable[[str], None]) -> int:
+def expose_day(lake: Lake, problem: Problem, day: date, *, report: Report) -> int:
     """Record who met an arm by the plans up to a day, or by the API since; how many did for the first time.
 
     A plan of an earlier day whose run was killed, or never came so far, was followed all the same.

@@ -1,6 +1,6 @@
 """From a source to accepted tables: read, cast, validate; nothing is kept unless everything may be."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +29,7 @@ from mlguide_assets.prepare.sources.changed_files import refusing_changed_files
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_faults import refusing_parquet_faults
 from mlguide_assets.prepare.sources.reading import describe, local_files, parquet_files, read_source
+from mlguide_assets.progress import Report
 
 WHAT = "What is read"
 _NOTHING = pa.table({name: pa.array([], pa.string()) for name in QUARANTINED_COLUMNS})
@@ -53,7 +54,7 @@ def ingest(
     lake: Lake,
     *,
     oracle: Path,
-    report: Callable[[str], None],
+    report: Report,
     until: datetime | None = None,
     forgotten: Path | None = None,
     elsewhere: Mapping[str, Sequence[Listed]] = NONE_ELSEWHERE,
@@ -86,7 +87,7 @@ def _read_and_validate(
     lake: Lake,
     scratch: Path,
     oracle: Path,
-    report: Callable[[str], None],
+    report: Report,
     until: datetime | None,
     forgotten: Path | None,
     elsewhere: Mapping[str, Sequence[Listed]],

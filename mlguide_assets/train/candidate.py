@@ -1,7 +1,7 @@
 """Training a candidate: every model learns from the same rows and scores the same later ones."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import agreeing, counted, with_article
 from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.progress import Report
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
 from mlguide_assets.train.evaluation.metrics import calibration_bins, expected_calibration_error
 from mlguide_assets.train.folds import refuse_too_few
@@ -35,8 +36,6 @@ from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times, TimeSplit, split_by_days, split_decisions
 from mlguide_assets.train.trainers.in_memory import InMemory
 from mlguide_assets.train.trainers.trainer import Distributed, Fit, Trainer, require_distributed
-
-Report = Callable[[str], None]
 
 MOST_TEST_WINDOWS = 4
 """The latest days that test a model grow to this multiple of `Recipe.test_days` at most."""
@@ -228,7 +227,7 @@ def _fit_all(
     if trainer.name == "in_memory":
         report(f"fitting {names} on {learned}, {_shown(choice.model)} on all {len(all_rows.labels):,}")
     at_once = 2 if trainer.name == "in_memory" else 1
-    fit = partial(_fit, trainer, choice, problem, recipe, max(1, THREADS // at_once))
+    fit = partial(_fit, trainer, choice, problem, recipe, max(1, THREADS // at_once), report)
     with ThreadPoolExecutor(at_once) as pool:
         final = pool.submit(fit, [choice.model], all_rows, None)
         boosted = pool.submit(fit, [XGBOOST], known, until)
@@ -241,6 +240,7 @@ def _fit(
     problem: Problem,
     recipe: Recipe,
     threads: int,
+    report: Report,
     names: Collection[str],
     known: TrainingRows,
     until: np.datetime64 | None,
@@ -249,7 +249,7 @@ def _fit(
     weights, seed = recipe.window.weights(known.times) * known.row_weights, problem.evaluation.seed
     fitted: dict[str, Boosted | Linear] = {}
     if XGBOOST in names:
-        fitted[XGBOOST] = trainer.fit(known, weights, until, Fit(choice.rounds, seed, recipe, threads))
+        fitted[XGBOOST] = trainer.fit(known, weights, until, Fit(choice.rounds, seed, recipe, threads, report))
     if linear := [name for name in names if name != XGBOOST]:
         fitted |= fit_baselines(known.matrix, known.labels, known.encoding, seed=seed, weights=weights, names=linear)
     return {name: replace(model, calibration=choice.calibrations[name]) for name, model in fitted.items()}

@@ -6,7 +6,7 @@ is refused. A schema of another MLflow is refused earlier, whenever the registry
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,9 +17,8 @@ from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_a
 from mlguide_assets.deploy.registry.registry import TRACKING_VARIABLE, Registry, in_one_sentence
 from mlguide_assets.deploy.registry.schema import refuse_incomplete, refuse_other_schema, remove_half_made
 from mlguide_assets.errors import InputError, first_line
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import LAKE_VARIABLE
-
-Report = Callable[[str], None]
 
 
 @in_one_sentence

@@ -6,7 +6,7 @@ Which of the two is promised is in `promises`.
 import contextlib
 import filecmp
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 from mlguide_assets.prepare.hosts.scratch import scratch_folder
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.evaluation.metrics import METRICS, point
@@ -52,7 +53,7 @@ class Reproduction:
         return not self.different
 
 
-def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str], None]) -> Reproduction:
+def reproduce(home: Home, problem: Problem, version: str, report: Report) -> Reproduction:
     """Train a registered version again from its recorded snapshot, problem and recipe; change nothing.
 
     Raises:

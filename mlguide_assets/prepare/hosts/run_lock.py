@@ -2,13 +2,14 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import Timeout
 
 from mlguide_assets.prepare.hosts.database import shared_database
 from mlguide_assets.prepare.hosts.host_lock import holder_on_all_hosts, locked_on_all_hosts, this_process
+from mlguide_assets.progress import Report
 from mlguide_assets.settings import Home
 
 _NAME = "run"
@@ -20,7 +21,7 @@ _counting = threading.Lock()
 
 
 @contextlib.contextmanager
-def run_lock(home: Home, report: Callable[[str], None]) -> Iterator[None]:
+def run_lock(home: Home, report: Report) -> Iterator[None]:
     """Wait until no other process works on the home, and keep others waiting until the end.
 
     Args:
@@ -56,7 +57,7 @@ def run_lock_holder(home: Home) -> Iterator[str | None]:
 
 
 @contextlib.contextmanager
-def _locked(home: Home, report: Callable[[str], None]) -> Iterator[None]:
+def _locked(home: Home, report: Report) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(locked_on_all_hosts(home.run_lock, _NAME, wait=False))

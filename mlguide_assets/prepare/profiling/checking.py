@@ -1,6 +1,6 @@
 """What a problem would train on, counted without training: tables, contract, decisions, the split in time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from mlguide_assets.prepare.profiling.decision_counts import (
 from mlguide_assets.prepare.profiling.feature_list import ListedFeature, automatic_of
 from mlguide_assets.prepare.sources.clock_changes import ADVICE
 from mlguide_assets.prepare.sources.reading import read_source
+from mlguide_assets.progress import Report
 
 NOT_READ = " not read, since the problem file does not list them"
 """How the reader of tables says which columns it leaves out."""
@@ -65,7 +66,7 @@ class Check:
     automatic: tuple[ListedFeature, ...] = ()
 
 
-def check_problem(problem: Problem, connection: Any, scratch: Path, report: Callable[[str], None]) -> Check:
+def check_problem(problem: Problem, connection: Any, scratch: Path, report: Report) -> Check:
     """Read the source, apply the contract, and count the decisions.
 
     Args:
@@ -236,9 +237,7 @@ def _decided(problem: Problem, tables: Tables, connection: Any, scratch: Path) -
     return read_parquet(connection, path)
 
 
-def _automatic(
-    problem: Problem, tables: Tables, rows: ibis.Table, report: Callable[[str], None]
-) -> tuple[ListedFeature, ...]:
+def _automatic(problem: Problem, tables: Tables, rows: ibis.Table, report: Report) -> tuple[ListedFeature, ...]:
     """The features that the data decide, as a first run would decide them."""
     if not problem.features.automatic:
         return ()

@@ -1,6 +1,5 @@
 """A problem file drafted from tables without a description."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from mlguide_assets.prepare.profiling.listing import list_tables, reasons
 from mlguide_assets.prepare.profiling.nouns import is_person
 from mlguide_assets.prepare.profiling.roles import Source, look_at
 from mlguide_assets.prepare.profiling.tables import HEADER, draft_tables, key_of_columns, rules_of_empty_keys
+from mlguide_assets.progress import Report
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Draft:
     choose: str | None = None
 
 
-def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[str], None]) -> Draft:
+def draft_problem(uri: str, connection: Any, scratch: Path, report: Report) -> Draft:
     """Look at all tables of a source and draft what a problem file says of them.
 
     Args:

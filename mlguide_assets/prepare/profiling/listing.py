@@ -3,7 +3,7 @@
 A table that cannot be read does not keep the others from being read: the reason is kept. Nothing is guessed here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from mlguide_assets.prepare.sources.finding import as_table, split_name, why_no_
 from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.parquet_files import columns_of_parts
 from mlguide_assets.prepare.sources.spellings import without_null_words
+from mlguide_assets.progress import Report
 
 MOST_ROWS = 2_000_000
 """Of a table with more rows, a sample of about so many is looked at."""
@@ -67,7 +68,7 @@ class Listing:
     unread: dict[str, str] = field(default_factory=dict)
 
 
-def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str], None]) -> Listing:
+def list_tables(uri: str, connection: Any, scratch: Path, report: Report) -> Listing:
     """Read every table of a folder or database.
 
     Args:
@@ -104,7 +105,7 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str]
 
 
 def _in_folder(
-    folder: Path, connection: Any, scratch: Path, report: Callable[[str], None]
+    folder: Path, connection: Any, scratch: Path, report: Report
 ) -> tuple[dict[str, ibis.Table | str], dict[str, dict[str, str]]]:
     """Per table its rows, or why it is not read; and the columns that some of its files lack, with one that does."""
     if folder.is_file():

@@ -19,6 +19,7 @@ from mlguide_assets.prepare.sources.connecting import connected
 from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.sqlite_tables import SqliteTable, sqlite_table, write_sqlite_table
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
+from mlguide_assets.progress import Report
 
 BATCH_ROWS = 200_000
 
@@ -31,7 +32,7 @@ def read_database(
     scratch: Path,
     timeout: timedelta,
     wanted: Callable[[TableName, tuple[str, ...]], Collection[str]],
-    report: Callable[[str], None],
+    report: Report,
 ) -> dict[TableName, ibis.Table]:
     """Read each table through Ibis in batches, so that a table larger than memory passes; all as of one instant.
 
@@ -96,7 +97,7 @@ def _land(
     path: Path,
     name: str,
     where: str,
-    report: Callable[[str], None],
+    report: Report,
     alive: Callable[[], None],
 ) -> Path:
     """Write the wanted columns of a table to a file; the others are there, but empty."""
@@ -205,7 +206,7 @@ def _schemas(database: Any) -> list[str]:
 
 
 def read_every_table(
-    uri: str, connection: Any, *, scratch: Path, timeout: timedelta, report: Callable[[str], None], most_rows: int
+    uri: str, connection: Any, *, scratch: Path, timeout: timedelta, report: Report, most_rows: int
 ) -> dict[str, ibis.Table | str]:
     """All tables and views of a database by their names, with their schema where that is not the default one.
 

@@ -13,6 +13,7 @@ from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_a
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, split_name
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
+from mlguide_assets.progress import Report
 
 TRIED = (".csv", ".parquet", ".csv.gz", ".csv.zst")
 """CSV first, since that is what is published on the web."""
@@ -20,9 +21,7 @@ SIGN_OF_LIFE = 1 << 16
 """Bytes that must arrive within the time-out."""
 
 
-def download_table(
-    prefix: str, name: str, *, scratch: Path, timeout: timedelta, report: Callable[[str], None]
-) -> FoundTable:
+def download_table(prefix: str, name: str, *, scratch: Path, timeout: timedelta, report: Report) -> FoundTable:
     """Fetch the file of a table to `scratch`.
 
     Raises:

@@ -24,6 +24,7 @@ from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import COMPRESSED, FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
 from mlguide_assets.prepare.sources.parquet_files import columns_of_parts, open_parquet
+from mlguide_assets.progress import Report
 
 
 def read_files(
@@ -33,7 +34,7 @@ def read_files(
     *,
     scratch: Path,
     timeout: timedelta,
-    report: Callable[[str], None],
+    report: Report,
     wanted: Callable[[TableName, tuple[str, ...]], Collection[str]],
     in_order: Container[TableName] = (),
 ) -> dict[TableName, ibis.Table]:

@@ -4,7 +4,7 @@ A source is a function that lands each table as an Ibis expression with the sour
 Renaming, casting and validation are the same for all of them.
 """
 
-from collections.abc import Callable, Collection, Container
+from collections.abc import Collection, Container
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -37,8 +37,7 @@ from mlguide_assets.prepare.sources.newest import ORDER, with_newer_rows
 from mlguide_assets.prepare.sources.packaged import folder_of
 from mlguide_assets.prepare.sources.simulated import read_payment_simulator, read_simulator
 from mlguide_assets.prepare.sources.spellings import are_whole_numbers, without_null_words
-
-Report = Callable[[str], None]
+from mlguide_assets.progress import Report
 
 
 def read_source(

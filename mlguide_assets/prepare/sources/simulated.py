@@ -1,6 +1,5 @@
 """Tables from a simulator. Its truth goes to a folder of its own, outside the lake."""
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mlguide_assets.prepare.simulator.payments.world import PaymentWorld
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.feed_faults import spoil
+from mlguide_assets.progress import Report
 
 
 def world_of(problem: Problem) -> World:
@@ -51,7 +51,7 @@ def read_payment_simulator(
     *,
     scratch: Path,
     oracle: Path,
-    report: Callable[[str], None],
+    report: Report,
     until: datetime | None = None,
 ) -> dict[TableName, ibis.Table]:
     """Generate the payments as known at `until` into `scratch`, and move the oracle to its own folder."""
@@ -73,7 +73,7 @@ def read_simulator(
     *,
     scratch: Path,
     oracle: Path,
-    report: Callable[[str], None],
+    report: Report,
     until: datetime | None = None,
     plans: Plans = NO_PLANS,
 ) -> dict[TableName, ibis.Table]:

@@ -34,8 +34,6 @@ from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times
 
-Report = Callable[[str], None]
-
 DAY = np.timedelta64(timedelta(days=1))
 
 UNSEEN_UNITS = 0.3

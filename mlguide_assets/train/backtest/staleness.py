@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import plural
+from mlguide_assets.progress import Report
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
-from mlguide_assets.train.backtest.history import DAY, FoldScores, History, Report, replicated
+from mlguide_assets.train.backtest.history import DAY, FoldScores, History, replicated
 from mlguide_assets.train.folds import (
     Fold,
     folds_from,

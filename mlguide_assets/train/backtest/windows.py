@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import plural
+from mlguide_assets.progress import Report
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
-from mlguide_assets.train.backtest.history import DAY, FoldScores, History, Report, replicated
+from mlguide_assets.train.backtest.history import DAY, FoldScores, History, replicated
 from mlguide_assets.train.evaluation.metrics import metric_named
 from mlguide_assets.train.folds import (
     Fold,

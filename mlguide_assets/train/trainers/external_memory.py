@@ -87,8 +87,10 @@ class ExternalMemory:
     def fit(self, known: TrainingRows, weights: Probabilities, until: np.datetime64 | None, how: Fit) -> Boosted:
         booster: Any = None
         first: Any = None
+        subsets, trees = self.subsets(how.recipe, until, how.rounds), 0
+        rows = "all rows" if until is None else f"rows until {np.datetime_as_string(until, 'D')}"
         with TemporaryDirectory(dir=self.file.parent, prefix="pages-") as folder:
-            for number, subset in enumerate(self.subsets(how.recipe, until, how.rounds)):
+            for number, subset in enumerate(subsets):
                 place = Path(folder) / str(number)
                 place.mkdir()
                 batches = partial(self.batches, known.encoding, how.recipe, until, subset.groups)
@@ -99,6 +101,8 @@ class ExternalMemory:
                 # With the same seed, the trees of each subset would draw the same columns.
                 parameters = xgboost_parameters(how.recipe, how.seed + number, how.threads)
                 booster = xgb.train(parameters, data, num_boost_round=subset.rounds, xgb_model=booster)
+                trees += subset.rounds
+                how.report(f"XGBoost on {rows}: {trees} of {how.rounds} trees")
             # They remove their files when they go, which must be before their folder does.
             del data, first, pages
             gc.collect()

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.progress import Report
 from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.models.models import Boosted, Probabilities
 from mlguide_assets.train.recipe import Recipe
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """How XGBoost is fitted: `rounds` are chosen before, `threads` learn."""
+    """How XGBoost is fitted: `rounds` are chosen before, `threads` learn; `report` takes lines of progress."""
 
     rounds: int
     seed: int
     recipe: Recipe
     threads: int
+    report: Report = lambda _: None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
 """The search for a better recipe: backtest of the training window, then tuning, on rows before the test window."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import ibis
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.progress import Report
 from mlguide_assets.train.backtest.staleness import PERIODS, staleness_curve
 from mlguide_assets.train.backtest.windows import WINDOWS, choose_window
 from mlguide_assets.train.plots.backtest import staleness_plot
@@ -46,7 +46,7 @@ class Search:
         return pa.Table.from_pylist([row], schema=_SCHEMA)
 
 
-def search(features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
+def search(features: ibis.Table, problem: Problem, report: Report) -> Search:
     """Choose the training window by backtest, draw how a model ages, and tune the parameters.
 
     Only rows that precede the test window by the label window are used: what is chosen here is evaluated there.
@@ -58,7 +58,7 @@ def search(features: ibis.Table, problem: Problem, report: Callable[[str], None]
         return _too_short(str(error))
 
 
-def _search(features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
+def _search(features: ibis.Table, problem: Problem, report: Report) -> Search:
     rows = sampled_rows(features, problem)
     split = split_decisions(rows[problem.decision.time].to_numpy(), problem)
     earlier, settings, seed = rows.take(split.train), problem.tuning, problem.evaluation.seed

@@ -1,7 +1,7 @@
 """Trials of parameters on the folds that choose. One that is behind, or out of time, is dropped."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.progress import Report
 from mlguide_assets.train.backtest.history import History
 from mlguide_assets.train.evaluation.metrics import point
 from mlguide_assets.train.folds import Fold, rows_of_whole_units
@@ -24,8 +25,6 @@ from mlguide_assets.train.tuning.parameter_space import SPACE
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import Trial
-
-Report = Callable[[str], None]
 
 MOST_ROWS_TO_CHOOSE = 100_000
 

@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.english import counted
+from mlguide_assets.progress import Report
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.backtest.history import LEAST_REPEATS, History
 from mlguide_assets.train.evaluation.uncertainty import paired_difference, replicate_metrics
 from mlguide_assets.train.folds import Fold
 from mlguide_assets.train.recipe import Recipe
-from mlguide_assets.train.tuning.trials import FINISHED, PRUNED, TRIALS, Arena, Report, Tried, try_parameters
+from mlguide_assets.train.tuning.trials import FINISHED, PRUNED, TRIALS, Arena, Tried, try_parameters
 
 FOLDS = 4
 """All but the last choose, the last confirms."""

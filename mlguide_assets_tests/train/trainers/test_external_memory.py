@@ -76,10 +76,13 @@ def test_many_rows_are_learned_from_in_subsets(
     times, units = rows[PROBLEM.decision.time].to_numpy(), rows[PROBLEM.decision.unit_id].to_numpy()
     known = TrainingRows(matrix, labels, times, units, encoding, ones)
 
+    said: list[str] = []
+
     def fitted(rounds: int) -> Boosted:
-        return trainer.fit(known, ones, None, Fit(rounds, 0, DEFAULT_RECIPE, 1))
+        return trainer.fit(known, ones, None, Fit(rounds, 0, DEFAULT_RECIPE, 1, said.append))
 
     small, full = fitted(4), fitted(7)
+    assert said[-2:] == ["XGBoost on all rows: 4 of 7 trees", "XGBoost on all rows: 7 of 7 trees"]
     losses = [log_loss(labels, each.predict_uncalibrated(matrix)) for each in (small, full)]
     assert full.booster.num_boosted_rounds() == 7
     assert losses[1] < losses[0], "trees of the second subset continue the first"
