@@ -8,11 +8,12 @@ import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ibis
@@ -38,6 +39,18 @@ class NestedSelects(DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types
     Merging them, as Ibis does by default, takes half the time of compiling, and DuckDB plans both alike. Of more than
     `MOST_NESTED` they are merged all the same.
     """
+
+    def __init__(self, places: Mapping[Any, Any] = MappingProxyType({})) -> None:
+        """
+        Args:
+            places: tables and literals that others are written for, see `Shape.places`.
+        """
+        super().__init__()
+        self.places = places
+
+    def visit_node(self, op: Any, **arguments: Any) -> Any:
+        place = self.places.get(op)
+        return super().visit_node(op, **arguments) if place is None else super().visit_node(place, **_arguments(place))
 
     def translate(self, op: Any, *, params: Any) -> Any:
         if is_ordered_inside(op) or depth(op) > MOST_NESTED:
@@ -72,10 +85,12 @@ class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         with _room_to_recurse():
             return self._compile(expr, **kwargs)
 
-    def _compile(self, expr: Any, /, **kwargs: Any) -> str:
+    def _compile(self, expr: Any, /, *, limit: int | str | None = None, **kwargs: Any) -> str:
         op = expr.as_table().op()
-        if any(value is not None for value in kwargs.values()):
-            return str(super().compile(expr, **kwargs))
+        # As `execute` of an expression says where no limit is given.
+        limit = ibis.options.sql.default_limit if limit == "default" else limit
+        if any(value is not None for value in (limit, *kwargs.values())):
+            return str(super().compile(expr, limit=limit, **kwargs))
         shape = shape_of(op)
         kept = _KEPT.get(shape.key)
         if kept is None:
@@ -161,7 +176,7 @@ _KEPT = _Kept()
 
 def _compiled(op: Any, shape: Shape) -> _Sql:
     places = shape.places
-    sql = _written(op.replace(places) if places else op)
+    sql = _written(op, places)
     numbers = {_text(place): number for number, place in enumerate(places.values())}
     if not numbers:
         return _Sql((sql,), (), is_whole=True)
@@ -170,14 +185,17 @@ def _compiled(op: Any, shape: Shape) -> _Sql:
     return _Sql(tuple(pieces[::2]), found, is_whole=set(found) == set(numbers.values()))
 
 
-def _written(op: Any) -> str:
-    return str(DuckDBBackend.compiler.to_sqlglot(op.to_expr()).sql(dialect="duckdb", copy=False))
+def _written(op: Any, places: Mapping[Any, Any]) -> str:
+    return str(NestedSelects(places).to_sqlglot(op.to_expr()).sql(dialect="duckdb", copy=False))
 
 
 def _text(op: Any) -> str:
     """How a table or a literal is written in SQL."""
-    arguments = dict(zip(op.__argnames__, op.__args__, strict=True))
-    return str(DuckDBBackend.compiler.visit_node(op, **arguments).sql(dialect="duckdb"))
+    return str(DuckDBBackend.compiler.visit_node(op, **_arguments(op)).sql(dialect="duckdb"))
+
+
+def _arguments(op: Any) -> dict[str, Any]:
+    return dict(zip(op.__argnames__, op.__args__, strict=True))
 
 
 def depth(op: Any) -> int:

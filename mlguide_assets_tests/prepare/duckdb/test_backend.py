@@ -61,6 +61,17 @@ def test_other_tables_and_instants_become_the_same_sql_with_these_put_in(
     assert duck.to_pyarrow(within(tables[1], tables[0], days[0], ends[1], "a2")).num_rows == 1
 
 
+def test_sql_that_is_kept_serves_execute_as_well(duck: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`execute` names a limit where nobody gave one."""
+    asked = ROWS.filter(ROWS.b == 1).count()
+    monkeypatch.setattr(duckdb_backend, "_KEPT", duckdb_backend._Kept())
+    assert duck.to_pyarrow(asked).as_py() == 2
+    with monkeypatch.context() as nothing_is_written:
+        nothing_is_written.setattr(NestedSelects, "to_sqlglot", None)
+        assert asked.execute() == 2
+    assert ROWS.execute(limit=1).shape == (1, 2)
+
+
 def test_one_instant_twice_is_not_two(duck: Any) -> None:
     days = [datetime(2024, 1, day) for day in range(1, 4)]
     rows = ibis.memtable({"at": days})
@@ -76,7 +87,7 @@ def test_an_instant_that_sql_leaves_out_or_writes_otherwise_is_compiled_anew(
 ) -> None:
     asked = ROWS.mutate(at=ibis.literal(place))
     monkeypatch.setattr(duckdb_backend, "_KEPT", duckdb_backend._Kept())
-    monkeypatch.setattr(duckdb_backend, "_written", lambda op: "SELECT something else")
+    monkeypatch.setattr(duckdb_backend, "_written", lambda op, places: "SELECT something else")
     assert duck.compile(asked) == plain_sql(asked)
 
 
