@@ -112,7 +112,7 @@ def lasting(source: Source, table: DraftTable, outcome: str, of: ibis.Value | No
         window: after so long an outcome is final.
     """
     rows = instants(source, table)
-    _, last = first_and_last(rows)
+    _, last = span_of(source, table)
     if last is None:
         return set()
     takes: timedelta = TypeAdapter(Duration).validate_python(window)
@@ -129,6 +129,14 @@ def lasting(source: Source, table: DraftTable, outcome: str, of: ibis.Value | No
         for row in counted
         if all(min(row[side], all_ - row[side]) >= LEAST_OF_EACH_OUTCOME for side, all_ in total.items())
     }
+
+
+def span_of(source: Source, table: DraftTable) -> tuple[datetime | None, datetime | None]:
+    """`first_and_last` of the rows of an event, found once: whatever could be predicted of it asks for it."""
+    name = table.profile.name
+    if name not in source.spans:
+        source.spans[name] = first_and_last(instants(source, table))
+    return source.spans[name]
 
 
 def first_and_last(rows: ibis.Table) -> tuple[datetime | None, datetime | None]:

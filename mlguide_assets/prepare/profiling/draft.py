@@ -8,7 +8,7 @@ from typing import Any
 from mlguide_assets.define.decision import TAKEN
 from mlguide_assets.define.rules import MAX_SET_ASIDE
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, first_and_last, instants
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, span_of
 from mlguide_assets.prepare.profiling.columns import file_name
 from mlguide_assets.prepare.profiling.drafting import DraftTable, Line, kind_of
 from mlguide_assets.prepare.profiling.ended_units import why_ended
@@ -106,7 +106,7 @@ def _codes(source: Source) -> dict[str, str]:
 
 
 def _span(source: Source, events: list[DraftTable]) -> tuple[datetime, datetime]:
-    spans = [first_and_last(instants(source, table)) for table in events]
+    spans = [span_of(source, table) for table in events]
     known = [(first, last) for first, last in spans if first is not None and last is not None]
     if not known:
         raise InputError("All times of the source lie in the future: check how its dates are written.")

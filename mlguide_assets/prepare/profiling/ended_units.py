@@ -34,13 +34,18 @@ def why_ended(source: Source, table: DraftTable, candidate: Candidate, unit: str
     last = known.group_by("unit").agg(last=known.happened.max())
     own = known.join(last, "unit")
     own = own.mutate(again=own["last"] > own.happened + ibis.interval(seconds=int(window.total_seconds())))
-    first = own.filter(own.positive).group_by("unit").agg(again=lambda of_unit: of_unit.again.max())
-    ended = first.agg(units=first.count(), again=first.again.sum()).to_pyarrow().to_pylist()[0]
-    others = own.filter(~own.positive).again.mean().to_pyarrow().as_py() or 0.0
-    met_again = ended["again"] or 0
-    if ended["units"] < FEWEST or met_again > MOST_AGAIN * ended["units"] or others < LEAST_AGAIN:
+    unlike = ~own.positive
+    units = own.group_by("unit").agg(
+        again=own.again.max(where=own.positive), others=unlike.sum(), others_again=own.again.sum(where=unlike)
+    )
+    ended = units.agg(
+        units=units.again.count(), again=units.again.sum(), share=units.others_again.sum() / units.others.sum()
+    )
+    found = ended.to_pyarrow().to_pylist()[0]
+    met_again, others = found["again"] or 0, found["share"] or 0.0
+    if found["units"] < FEWEST or met_again > MOST_AGAIN * found["units"] or others < LEAST_AGAIN:
         return ""
     return (
-        f"ends_unit, since {met_again:,} of the {counted(ended['units'], unit)} with that outcome "
+        f"ends_unit, since {met_again:,} of the {counted(found['units'], unit)} with that outcome "
         f"{agreeing(met_again, 'has')} {with_article(table.noun)} after it"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.english import counted, with_article
-from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_last, instants
+from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_last, instants, span_of
 from mlguide_assets.prepare.profiling.columns import file_name, ids_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome
@@ -60,7 +60,7 @@ def futures(source: Source, table: DraftTable, tables: list[DraftTable]) -> Iter
 
 def days_of(source: Source, table: DraftTable) -> int | None:
     """How many days the past events of a table go on; None where all lie in the future."""
-    first, last = first_and_last(instants(source, table))
+    first, last = span_of(source, table)
     return None if first is None or last is None else (last - first).days
 
 
@@ -117,9 +117,10 @@ def _shares(
 def _share(before: ibis.Table, after: ibis.Table, last: datetime, days: int) -> Share:
     cut = last - timedelta(days=days)
     recent = before.filter((before.happened >= cut - timedelta(days=3 * days)) & (before.happened < cut))
-    active = recent.select("entity").distinct()
-    struck = active.semi_join(after.filter(after.happened >= cut), "entity").count().execute()
-    return Share(days, int(struck), int(active.count().execute()))
+    active, later = recent.select("entity").distinct(), after.filter(after.happened >= cut)
+    counts = active.aggregate(active=active.count(), struck=active.entity.isin(later.entity).sum()).to_pyarrow()
+    found = counts.to_pylist()[0]
+    return Share(days, int(found["struck"] or 0), int(found["active"]))
 
 
 def _best(shares: list[Share], numbers: list[int], bounds: tuple[float, float]) -> tuple[Share, bool]:

@@ -13,11 +13,10 @@ from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import (
     FEWEST,
     Candidate,
-    first_and_last,
-    instants,
     lasting,
     outcome_evidence,
     says_of_the_day,
+    span_of,
 )
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name, number_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
@@ -148,7 +147,7 @@ def _why_not(source: Source, table: DraftTable, tables: list[DraftTable]) -> str
 
 def _at_once(source: Source, table: DraftTable) -> datetime | None:
     """The time of all rows, such as that of a snapshot: of one time, nothing can be tested on what came later."""
-    first, last = first_and_last(instants(source, table))
+    first, last = span_of(source, table)
     return first if first == last else None
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from mlguide_assets.define.values import Duration
 from mlguide_assets.english import agreeing, counted
-from mlguide_assets.prepare.profiling.candidates import first_and_last, instants
+from mlguide_assets.prepare.profiling.candidates import instants, span_of
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, seconds, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.event_times import comes_later, is_foreseen, may_be_of_an_outcome
@@ -59,7 +59,7 @@ def window_of(source: Source, table: DraftTable, column: ColumnProfile) -> tuple
     shorter than its name says: `readmitted_30d` is not final when the patient leaves.
     """
     rows = instants(source, table)
-    first, last = first_and_last(rows)
+    first, last = span_of(source, table)
     span = (last - first).days if first and last else 0
     window, why = _shown(table, column, rows, last, span)
     days = _days_in_name(column.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -49,6 +50,7 @@ class Source:
     Attributes:
         reasons: why tables are not used.
         timed: the rows of events with their times, as far as they were asked for.
+        spans: the first and the last time of events, as far as they were asked for.
     """
 
     profiles: Mapping[str, TableProfile]
@@ -57,6 +59,7 @@ class Source:
     references: list[Reference]
     reasons: dict[str, str] = field(default_factory=dict)
     timed: dict[str, ibis.Table] = field(default_factory=dict)
+    spans: dict[str, tuple[datetime | None, datetime | None]] = field(default_factory=dict)
 
     def rows(self, table: str) -> ibis.Table:
         return self._rows[table]
