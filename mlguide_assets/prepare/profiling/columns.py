@@ -3,8 +3,8 @@
 A kind is guessed from some values and then held against all of them, so that what is said of all rows is true.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -102,6 +102,7 @@ def profile_table(table: ListedTable, connection: Any) -> TableProfile:
     twins = [(name, named[file_name(name)]) for name in table.types if named[file_name(name)] != name]
     own = [name for name in table.types if named[file_name(name)] == name]
     columns = {name: _profile(rows, name, table, connection, *counts[name]) for name in own}
+    columns |= {each.name: each for each in _with_bounds(rows, [*columns.values()])}
     return TableProfile(table, columns, tuple(_unique(table, columns, connection)), tuple(twins))
 
 
@@ -176,11 +177,10 @@ def _profile(
         distinct = len(values)
     examples = _examples(table, name, connection, filled) if distinct else []
     guess = _confirmed(rows, name, guess_kind(name, table.types[name], examples, distinct, filled))
-    lowest, highest = _bounds(rows, name, guess) if filled and guess.usable else (None, None)
     length = sum(map(len, examples)) // max(len(examples), 1)
     return ColumnProfile(
         name, table.rows, filled, distinct, guess.kind, guess.format, guess.remark, guess.doubt, guess.usable,
-        guess.zoned, guess.whole, guess.wrong, values if distinct <= FEW else (), lowest, highest, length,
+        guess.zoned, guess.whole, guess.wrong, values if distinct <= FEW else (), typical_length=length,
     )  # fmt: skip
 
 
@@ -234,23 +234,31 @@ def _wrong(rows: ibis.Table, name: str, guess: Guess) -> int:
 def _wrong_texts(column: ibis.Column, guess: Guess) -> ibis.Column:
     """The values that do not read as the guess says, as text; null for all others."""
     text = column if column.type().is_string() else column.cast("string")
-    is_wrong = text.notnull() & ~text.isin(MORE_NULL_WORDS) & _value(column, guess).isnull()
+    is_wrong = text.notnull() & ~text.isin(MORE_NULL_WORDS) & _value(column, guess.kind, guess.format).isnull()
     return ibis.ifelse(is_wrong, text, ibis.null("string")).name("wrong")
 
 
-def _bounds(rows: ibis.Table, name: str, guess: Guess) -> tuple[Any, Any]:
-    if guess.kind not in ("time", "number", "integer"):
-        return None, None
-    value = _value(rows[name], guess)
-    found = rows.aggregate(low=value.min(), high=value.max()).to_pyarrow().to_pylist()[0]
-    return found["low"], found["high"]
+def _with_bounds(rows: ibis.Table, columns: list[ColumnProfile]) -> Iterator[ColumnProfile]:
+    """The columns of numbers and times, with the lowest and the highest value: of some at a time, in one pass."""
+    ranged = [each for each in columns if each.filled and each.usable and each.kind in ("time", "number", "integer")]
+    for first in range(0, len(ranged), AT_A_TIME):
+        some = ranged[first : first + AT_A_TIME]
+        values = [_value(rows[each.name], each.kind, each.format) for each in some]
+        ends = [
+            end.name(f"{name} {place}")
+            for place, value in enumerate(values)
+            for name, end in (("lowest", value.min()), ("highest", value.max()))
+        ]
+        found = rows.aggregate(ends).to_pyarrow().to_pylist()[0]
+        for place, column in enumerate(some):
+            yield replace(column, lowest=found[f"lowest {place}"], highest=found[f"highest {place}"])
 
 
-def _value(column: ibis.Column, guess: Guess) -> ibis.Column:
-    """A time or a number, as the guess reads it."""
-    if guess.kind == "time":
-        return read_times(column, guess.format)
-    return number_reader(guess.format == DECIMAL_COMMA)(column)
+def _value(column: ibis.Column, kind: ColumnKind, format: str | None) -> ibis.Column:
+    """A time or a number, as it is read."""
+    if kind == "time":
+        return read_times(column, format)
+    return number_reader(format == DECIMAL_COMMA)(column)
 
 
 def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection: Any) -> list[str]:

@@ -39,10 +39,17 @@ def draft_text(source: Path | str, duck: Any, scratch: Path) -> str:
     return write_draft(draft, name="drafted", source={"kind": "files", "uri": str(source)}, file="drafted.yaml")
 
 
-def checked_draft(text: str, duck: Any, tmp_path: Path) -> Check:
-    """What the drafted file would train on."""
+def checked_draft(text: str, duck: Any, tmp_path: Path, *, automatic: bool = True) -> Check:
+    """What the drafted file would train on.
+
+    Args:
+        automatic: whether features are chosen as well, which takes half of the time: no decision depends on them.
+    """
     (tmp_path / "checked").mkdir()
-    return check_problem(parse_problem(text.encode(), tmp_path / "a.yaml"), duck, tmp_path / "checked", lambda _: None)
+    problem = parse_problem(text.encode(), tmp_path / "a.yaml")
+    if not automatic:
+        problem = problem.model_copy(update={"features": problem.features.model_copy(update={"automatic": False})})
+    return check_problem(problem, duck, tmp_path / "checked", lambda _: None)
 
 
 def drafted(source: Path | str, duck: Any, scratch: Path) -> dict[str, Any]:

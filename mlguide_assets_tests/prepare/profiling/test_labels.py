@@ -47,7 +47,7 @@ def test_an_event_that_is_an_outcome_is_predicted_of_who_is_active(duck: Any, tm
     assert predict["where"] == {"count": "order", "within": "90d", "at_least": 1}
     assert predict["label"] == {"count": "cancellation", "within": "30d", "at_least": 1}
     assert "statement: Which customer will have at least one cancellation within 30d?" in text
-    found = checked_draft(text, duck, tmp_path).decisions
+    found = checked_draft(text, duck, tmp_path, automatic=False).decisions
     assert found is not None
     assert found.positives > 0
 
@@ -71,7 +71,7 @@ def test_an_outcome_without_a_time_has_that_of_what_it_is_the_outcome_of(of: str
     assert file["predict"] == {
         "each": "outcome", "label": {"column": "defaulted", "positive": "true", "negative": "false", "window": "7d"}
     }  # fmt: skip
-    found = checked_draft(text, duck, tmp_path).decisions
+    found = checked_draft(text, duck, tmp_path, automatic=False).decisions
     assert found is not None
     assert found.rows == 400
 
@@ -120,7 +120,7 @@ def test_events_of_one_day_have_a_window_that_ends_within_it(duck: Any, tmp_path
         "TIMESTAMP '2024-01-01' + INTERVAL (i) MINUTE AS ordered_at FROM range(900) t(i)"
     )
     text = draft_text(write_tables(tmp_path / "shop", orders=orders), duck, tmp_path)
-    found = checked_draft(text, duck, tmp_path).decisions
+    found = checked_draft(text, duck, tmp_path, automatic=False).decisions
     assert found is not None
     assert found.waiting == 60
 
@@ -385,7 +385,7 @@ def test_what_is_not_read_is_not_offered_as_an_outcome(name: str, offered: bool,
     text = draft_text(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders), duck, tmp_path)
     assert (f"column: {name}" in text) == offered
     assert (f"# not read: {name} (empty in 98 % of the rows)" in text) != offered
-    assert checked_draft(text, duck, tmp_path)
+    assert checked_draft(text, duck, tmp_path, automatic=False)
 
 
 def test_one_of_several_values_can_be_the_outcome(duck: Any, tmp_path: Path) -> None:
@@ -395,7 +395,7 @@ def test_one_of_several_values_can_be_the_outcome(duck: Any, tmp_path: Path) -> 
     line = next(line for line in text.splitlines() if "column: status" in line)
     text = text[: text.index("predict:\n")] + line.removeprefix("# ") + text[text.index("\n\nfeatures:") :]
     assert yaml.safe_load(text)["predict"]["label"]["negative"] == ["delivered", "shipped", "lost"]
-    found = checked_draft(text, duck, tmp_path).decisions
+    found = checked_draft(text, duck, tmp_path, automatic=False).decisions
     assert found is not None
     assert found.positives > 0
 
@@ -417,7 +417,7 @@ def test_what_only_the_newest_rows_have_is_no_outcome(
     text = draft_text(write_tables(tmp_path / "bank", customers=CUSTOMERS, loans=loans), duck, tmp_path)
     offered = re.findall(r"label: \{column: status, positive: '?([\w ]+)", text)
     assert offered == ([outcome] if outcome else [])
-    assert checked_draft(text, duck, tmp_path).refused is None
+    assert checked_draft(text, duck, tmp_path, automatic=False).refused is None
 
 
 def test_what_a_test_found_comes_before_how_it_was_made(duck: Any, tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ def test_any_number_is_offered_where_nothing_else_can_be_predicted(duck: Any, tm
     assert file["predict"]["label"]["column"] == "HomeGoals"
     assert file["predict"]["label"]["positive"] == {"at_least": 9.0}
     assert "? the limit from which on it costs you" in text
-    assert checked_draft(text, duck, tmp_path).decisions
+    assert checked_draft(text, duck, tmp_path, automatic=False).decisions
 
 
 def test_of_a_handful_of_active_customers_the_events_are_predicted_instead(duck: Any, tmp_path: Path) -> None:
@@ -500,7 +500,9 @@ def test_a_value_of_an_event_may_be_predicted_of_who_is_active(duck: Any, tmp_pa
     )
     line = next(line for line in offered if "heart failure" in line)
     first, last = text.index("predict:\n"), text.index("\n\nfeatures:")
-    found = checked_draft(text[:first] + line.removeprefix("# ") + text[last:], duck, tmp_path).decisions
+    found = checked_draft(
+        text[:first] + line.removeprefix("# ") + text[last:], duck, tmp_path, automatic=False
+    ).decisions
     assert found is not None
     assert 0 < found.positives < found.known
 
