@@ -99,11 +99,12 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Repo
     warned = [_said(each) for each in broken if each.action == "warn"]
     quarantined = [_said(each) for each in broken if each.action == "quarantine"]
     blocked = [_said_blocked(problem, each, broken) for each in broken if _blocks(problem, each)]
+    references = _references(problem, validated.accepted)
     decisions: Decisions | None = None
     automatic: tuple[ListedFeature, ...] = ()
     if not blocked:
-        _require_rows(validated)
-        _require_references(problem, validated.accepted)
+        _require_rows(validated, accepted)
+        _require_references(problem, references)
         _require_label(problem, validated.accepted)
         report("counting decisions")
         decided = _decided(problem, validated.accepted, connection, scratch)
@@ -114,7 +115,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Repo
         *changing_warnings(problem),
         *of_clocks,
         *warned,
-        *_partly_found(problem, validated.accepted),
+        *_partly_found(problem, references),
         *values_not_found(problem, validated.accepted),
         *(decisions_to_look_at(problem, decisions) if decisions else []),
         *([NONE_FOUND] if decisions and problem.features.automatic and not automatic else []),
@@ -163,46 +164,59 @@ def _rule(problem: Problem, result: Any) -> Any:
     return next(each for each in problem.rules if each.name == result.rule)
 
 
-def _require_rows(validated: Validated) -> None:
-    for name, table in validated.accepted.items():
-        if not int(table.limit(1).count().execute()):
+def _require_rows(validated: Validated, accepted: Mapping[TableName, int]) -> None:
+    for name, rows in accepted.items():
+        if not rows:
             worst = max((each for each in validated.results if each.table == name), key=lambda each: each.violations)
             raise InputError(f"No row of {name} is left: {_said(worst)}; fix that rule or the source.")
 
 
-def _found(problem: Problem, tables: Tables) -> list[tuple[TableName, str, str, int, int]]:
-    """Table, column and noun of each reference to a declared entity; its different values, and how many are found."""
-    found = []
-    for name, event in problem.schema.event_tables.items():
-        for noun, column in event.of.items():
-            target = problem.schema.table_of(noun)
-            if target is None:
-                continue
-            ids = tables[name].select(id=tables[name][column].cast("string"))
-            ids = ids.filter(ids.id.notnull()).distinct()
-            keys = tables[target].select(id=tables[target][problem.schema.entity_tables[target].key].cast("string"))
-            values = int(ids.count().execute())
-            found.append((name, column, noun, values, int(ids.semi_join(keys, "id").count().execute())))
-    return found
+@dataclass(frozen=True)
+class _Referring:
+    """A column of an event that refers to a declared entity; its different values, and how many are ids of it."""
+
+    table: TableName
+    column: str
+    noun: str
+    values: int
+    found: int
 
 
-def _require_references(problem: Problem, tables: Tables) -> None:
-    for name, column, noun, values, found in _found(problem, tables):
-        if values and not found:
-            target = problem.schema.table_of(noun)
+def _references(problem: Problem, tables: Tables) -> list[_Referring]:
+    return [
+        _referring(problem, tables, name, column, noun)
+        for name, event in problem.schema.event_tables.items()
+        for noun, column in event.of.items()
+        if problem.schema.table_of(noun) is not None
+    ]
+
+
+def _referring(problem: Problem, tables: Tables, name: TableName, column: str, noun: str) -> _Referring:
+    target = str(problem.schema.table_of(noun))
+    ids = tables[name].select(id=tables[name][column].cast("string"))
+    ids = ids.filter(ids.id.notnull()).distinct()
+    keys = tables[target].select(id=tables[target][problem.schema.entity_tables[target].key].cast("string"))
+    counts = ids.aggregate(values=ids.count(), found=ids.id.isin(keys.id).sum()).to_pyarrow().to_pylist()[0]
+    return _Referring(name, column, noun, counts["values"], int(counts["found"] or 0))
+
+
+def _require_references(problem: Problem, references: list[_Referring]) -> None:
+    for each in references:
+        if each.values and not each.found:
+            target = problem.schema.table_of(each.noun)
             raise InputError(
-                f"tables.{name}.of: none of the {values:,} values of {column!r} is the id of {with_article(noun)} in "
-                f"{target}: "
-                f"name the column that holds the ids of {noun}, or another key there."
+                f"tables.{each.table}.of: none of the {each.values:,} values of {each.column!r} is the id of "
+                f"{with_article(each.noun)} in {target}: "
+                f"name the column that holds the ids of {each.noun}, or another key there."
             )
 
 
-def _partly_found(problem: Problem, tables: Tables) -> list[str]:
+def _partly_found(problem: Problem, references: list[_Referring]) -> list[str]:
     return [
-        f"{name}.{column}: {values - found:,} of {values:,} ids of {with_article(noun)} have no row in "
-        f"{problem.schema.table_of(noun)}; their columns are empty"
-        for name, column, noun, values, found in _found(problem, tables)
-        if found < values
+        f"{each.table}.{each.column}: {each.values - each.found:,} of {each.values:,} ids of {with_article(each.noun)} "
+        f"have no row in {problem.schema.table_of(each.noun)}; their columns are empty"
+        for each in references
+        if each.found < each.values
     ]
 
 
