@@ -1,20 +1,24 @@
 """A command that is asked to end does so within seconds, with one sentence, wherever the signal finds it."""
 
+import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
 
 import pytest
 import typer
 
 from mlguide_assets.console.interruption import ends_when_asked, removed_when_ended, scratch_folder
+from mlguide_assets_tests.processes import Fork
 
 WITHIN = 20
-HERE = "mlguide_assets_tests.console.test_interruption"
+OUTPUT = "output.txt"
 
 
-def work(where: str, folder: str, *, in_background: bool) -> None:
+def work(where: str, folder: str, in_background: bool) -> None:
     """Ready, then busy for a minute: between steps of Dagster, after a run, or where everything is caught."""
     from contextlib import ExitStack
 
@@ -40,8 +44,6 @@ def work(where: str, folder: str, *, in_background: bool) -> None:
 
 
 def busy(*, forever: bool) -> None:
-    from time import monotonic, sleep
-
     end = monotonic() + 60
     while monotonic() < end:
         try:
@@ -67,12 +69,28 @@ def read_only(where: str) -> None:
     app([])
 
 
+@contextmanager
+def begun(target: Callable[..., None], *arguments: Any, folder: Path) -> Iterator[tuple[Fork, str]]:
+    """A process, and the line that it has printed by now. It is killed at the end, had it gone on."""
+    output = folder / OUTPUT
+    output.touch()
+    process = Fork(target, *arguments, environment=os.environ, cwd=folder, output=output)
+    end = monotonic() + WITHIN
+    while not (said := output.read_text()).endswith("\n"):
+        assert process.poll() is None, said
+        assert monotonic() < end, "it does not begin"
+        sleep(0.01)
+    try:
+        yield process, said.rstrip("\n")
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("where", ["Python", "all is caught"])
-def test_copies_of_tables_are_not_left_behind(where: str) -> None:
-    code = f"from {HERE} import read_only; read_only({where!r})"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        folder = Path(process.stdout.readline().strip())
+def test_copies_of_tables_are_not_left_behind(where: str, tmp_path: Path) -> None:
+    with begun(read_only, where, folder=tmp_path) as (process, said):
+        folder = Path(said)
         assert folder.is_dir()
         process.send_signal(signal.SIGTERM)
         assert process.wait(WITHIN) == 1
@@ -84,16 +102,13 @@ def test_copies_of_tables_are_not_left_behind(where: str) -> None:
 def test_it_ends_with_one_sentence_and_leaves_no_scratch(where: str, in_background: bool, tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
-    code = f"from {HERE} import work; work({where!r}, {str(folder)!r}, in_background={in_background})"
-    out = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdout=out, stderr=out, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with begun(work, where, str(folder), in_background, folder=tmp_path) as (process, ready):
+        assert ready == "ready"
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=WITHIN)
+        assert process.wait(WITHIN) != 0
+    said = (tmp_path / OUTPUT).read_text()
     assert "It was ended by SIGTERM before it was done" in " ".join(said.split())
     assert "Traceback" not in said
-    assert process.returncode != 0
     assert folder.exists() == (where == "after a run"), "who made it removes it, where there is time"
 
 
