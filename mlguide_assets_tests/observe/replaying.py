@@ -36,6 +36,7 @@ class Replay:
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
+        self._features: dict[World, pa.Table] = {}
         self.problem: Problem = load_problem("planeswalker")
         self.trained, self.shift = (world.start + timedelta(days=int(world.days * at)) for at in (TRAINED, SHIFTED))
         past = self.features(world)
@@ -56,6 +57,12 @@ class Replay:
         return replace(self.world, covariate_shift=self.shift)
 
     def features(self, world: World) -> pa.Table:
+        """Point-in-time features of all sends of a world, computed once."""
+        if world not in self._features:
+            self._features[world] = self._computed(world)
+        return self._features[world]
+
+    def _computed(self, world: World) -> pa.Table:
         history = pa.concat_tables(sends(world, None, None, None))
         tables: dict[str, pa.Table] = {
             "user_profiles": user_profiles(world),
