@@ -1,4 +1,7 @@
-"""MLflow's tables in new homes: migrated once per session, which takes seconds, then copied."""
+"""MLflow's tables in new homes: migrated once per session, which takes seconds, then copied.
+
+And the migrations of MLflow and Dagster, which are read once per process.
+"""
 
 import os
 import shutil
@@ -18,6 +21,7 @@ def copy_tables() -> None:
     """
     if not (place := os.environ.get(PLACE)):
         return
+    read_migrations_once()
     from mlflow.store.db import utils
     from sqlalchemy import create_engine
 
@@ -38,3 +42,23 @@ def copy_tables() -> None:
         shutil.copyfile(kept, engine.url.database)
 
     utils._initialize_tables = initialize
+
+
+def read_migrations_once() -> None:
+    """Let Alembic keep the migrations that it has read in this process.
+
+    For each database that a library opens, it reads all of that library's, dozens of files, to know which is the last:
+    up to half of the time that opening a registry or making the history of a run takes.
+    """
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def read_once(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    ScriptDirectory.from_config = staticmethod(read_once)  # type: ignore[method-assign]
