@@ -11,6 +11,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
+from mlguide_assets.define.values import as_flag
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind, shortened
 from mlguide_assets.prepare.profiling.listing import ListedTable
 from mlguide_assets.prepare.sources.names import plain
@@ -26,6 +27,23 @@ MOST_WRONG = 0.01
 """A column of times may hold so many values that are none."""
 FEW = 50
 """A column with at most so many values has them listed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A value of a column in all its spellings, the most frequent first, and the rows that have one of them."""
+
+    spellings: tuple[str, ...]
+    rows: int
+
+    @property
+    def name(self) -> str:
+        return self.spellings[0]
+
+    @property
+    def declared(self) -> str | list[str]:
+        """As a problem file writes it."""
+        return list(self.spellings) if len(self.spellings) > 1 else self.name
 
 
 @dataclass(frozen=True)
@@ -63,9 +81,22 @@ class ColumnProfile:
         return self.usable and self.kind == "time"
 
     @property
-    def two_values(self) -> tuple[str, str] | None:
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Its values, the most frequent first: `Yes` and `yes` are one, and so are the flags that mean the same.
+
+        Where one alone would remain, their case matters.
+        """
+        by_meaning: dict[str | bool | None, list[tuple[str, int]]] = {}
+        for value, rows in self.values:
+            by_meaning.setdefault(as_flag(value) if self.kind == "flag" else value.lower(), []).append((value, rows))
+        spelled = by_meaning.values() if len(by_meaning) > 1 else [[each] for each in self.values]
+        found = (Outcome(tuple(value for value, _ in each), sum(rows for _, rows in each)) for each in spelled)
+        return tuple(sorted(found, key=lambda outcome: -outcome.rows))
+
+    @property
+    def two_values(self) -> tuple[Outcome, Outcome] | None:
         """The rarer and the more frequent one, where a column has two."""
-        return (self.values[1][0], self.values[0][0]) if self.distinct == 2 and len(self.values) == 2 else None
+        return (self.outcomes[1], self.outcomes[0]) if len(self.outcomes) == 2 else None
 
 
 @dataclass(frozen=True)
@@ -133,6 +164,13 @@ def ids_of(rows: ibis.Table, column: str) -> ibis.Column:
 def seconds(time: ibis.Value) -> ibis.Value:
     """A time as seconds since 1970, with their fraction, where Ibis expects a whole number of DuckDB."""
     return time.epoch_seconds().cast("float64")
+
+
+def outcome_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
+    """The name of the outcome that a row has."""
+    names = {spelling: outcome.name for outcome in column.outcomes for spelling in outcome.spellings[1:]}
+    text = rows[column.name].cast("string")
+    return text.substitute(names) if names else text
 
 
 def number_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Column:

@@ -102,7 +102,7 @@ def _shares(
     )
     if state is not None:
         rows = instants(source, table)
-        struck = rows.filter(rows[state.column.name].cast("string") == state.value)
+        struck = rows.filter(rows[state.column.name].cast("string").isin(state.value.spellings))
         after = struck.select("happened", entity=ids_of(struck, column_of(table, noun)))
     first, last = first_and_last(before)
     _, last_struck = first_and_last(after)
@@ -140,8 +140,8 @@ def _some_value(source: Source, noun: str, table: DraftTable, tables: list[Draft
         best, sensible = _best(shares, [share.struck for share in shares], _STRUCK)
         if sensible:
             predict = _predict(noun, span, asked.noun, best.days, table.noun, at_least=1)
-            predict["label"]["where"] = {file_name(state.column.name): state.value}
-            said = f"{with_article(table.noun)} with {state.column.name} = {state.value}"
+            predict["label"]["where"] = {file_name(state.column.name): state.value.declared}
+            said = f"{with_article(table.noun)} with {state.column.name} = {state.value.name}"
             evidence = f"{said} {_so_it_was(best, best.struck, noun, last)}"
             yield Candidate(predict, evidence, state.likeness - 1 + math.log10(table.rows), table.name)
 

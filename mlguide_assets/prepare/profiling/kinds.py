@@ -8,10 +8,11 @@ from typing import Any
 from mlguide_assets.define.dates import EXCEL, format_since_1970, formats_that_read, may_be_of_excel
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.define.values import FLAGS
-from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, word_set, words
+from mlguide_assets.prepare.profiling.nouns import is_id_name, names_outcome, noun_of_id, word_set, words
 from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+")
 _LEADING_ZERO = re.compile(r"0\d+")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+|\d+)(,\d+)?")
 _WHOLE_WITH_COMMA = re.compile(r"\d+(,0{1,2})?")
@@ -103,7 +104,7 @@ def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int, fille
     if (found := _as_excel(name, examples)) is not None:
         return found
     if not type_.is_integer():
-        return Guess("number")
+        return _of_two_numbers(name, examples, distinct) or Guess("number")
     if (found := _as_dates(examples)) is not None:
         return found
     if (found := _as_epoch(name, examples)) is not None:
@@ -114,17 +115,40 @@ def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int, fille
 def _of_whole_numbers(name: str, examples: list[str], distinct: int, filled: int) -> Guess:
     if names_ids(name, distinct, filled):
         return Guess("id")
-    if distinct == 2 and set(examples) == {"0", "1"}:
-        return Guess("flag")
+    if (found := _of_two_numbers(name, examples, distinct)) is not None:
+        return found
     if distinct <= MOST_CATEGORIES and _CODED & set(words(name)):
         return Guess("category", doubt="or number")
     return Guess("number", whole=True)
 
 
+def _of_two_numbers(name: str, examples: list[str], distinct: int) -> Guess | None:
+    """Two whole numbers that are no amounts: 0 and 1, or the -1 and 1, or 1 and 2, that stand for two outcomes.
+
+    In a column with gaps pandas has numbers with a fraction.
+    """
+    whole = {re.sub(r"\.0+$", "", text) for text in examples}
+    if distinct != 2 or len(whole) != 2:
+        return None
+    if whole == {"0", "1"}:
+        return Guess("flag")
+    return Guess("category") if names_outcome(name) and all(map(_WHOLE.fullmatch, whole)) else None
+
+
+def _are_flags(examples: list[str], distinct: int) -> bool:
+    """Whether these are all values, and one true and one false, or both in the same spellings: `y`, `1`, `n`, `0`.
+
+    Of `t`, `f` and `n`, the third is no flag.
+    """
+    lower = {text.lower() for text in examples}
+    true, false = ({place for place, word in enumerate(spelled) if word in lower} for spelled in FLAGS.values())
+    every = len(examples) == distinct and lower <= {*FLAGS[True], *FLAGS[False]}
+    return every and bool(true and false) and (distinct == 2 or true == false)
+
+
 def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Guess:
     given = [text for text in examples if text not in MORE_NULL_WORDS] or examples
-    lower = {text.lower() for text in given}
-    if distinct == 2 and lower & set(FLAGS[True]) and lower & set(FLAGS[False]):
+    if _are_flags(given, distinct):
         return Guess("flag")
     if all(_NUMBER.fullmatch(text) for text in given):
         return _of_digits(name, given, distinct, filled)
@@ -164,7 +188,7 @@ def _of_digits(name: str, given: list[str], distinct: int, filled: int) -> Guess
         return Guess("id")
     if any(_LEADING_ZERO.fullmatch(text) for text in given):
         return Guess("category", remark="digits with leading zeros") if distinct <= MOST_CATEGORIES else Guess("id")
-    whole = all(re.fullmatch(r"[+-]?\d+", text) for text in given)
+    whole = all(_WHOLE.fullmatch(text) for text in given)
     if whole and (found := _as_epoch(name, given)) is not None:
         return found
     guess = _of_whole_numbers(name, given, distinct, filled) if whole else Guess("number")

@@ -8,7 +8,7 @@ from itertools import islice
 
 import ibis
 
-from mlguide_assets.define.values import FLAGS
+from mlguide_assets.define.values import as_flag
 from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import (
     FEWEST,
@@ -18,7 +18,7 @@ from mlguide_assets.prepare.profiling.candidates import (
     says_of_the_day,
     span_of,
 )
-from mlguide_assets.prepare.profiling.columns import ColumnProfile, as_of, file_name, number_of
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, Outcome, as_of, file_name, number_of, outcome_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, column_of, days_of, followed, futures
 from mlguide_assets.prepare.profiling.limits import limits, other_limits
@@ -60,20 +60,23 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         pair = column.two_values
         if pair is None or column.kind not in ("flag", "category") or column.name in table.of.values():
             continue
-        rarer = dict(column.values)[pair[0]]
-        if rarer < FEWEST:
+        if pair[0].rows < FEWEST:
             continue
         positive, negative = _as_outcome(*pair)
-        number = dict(column.values)[positive]
-        label = {"column": file_name(column.name), "positive": positive, "negative": negative}
+        label = {
+            "column": file_name(column.name),
+            "positive": positive.declared,
+            "negative": negative.declared,
+        }
         window, why = window_of(source, table, column)
-        if positive not in lasting(source, table, column.name, None, window):
+        of = outcome_of(instants(source, table), column)
+        if positive.name not in lasting(source, table, column.name, of, window):
             continue
         if says_of_the_day(source, table, column):
             continue
-        if positive.lower() not in FLAGS[True] and not names_outcome(positive):
-            why = f"? {positive} rather than {negative}, as it is rarer; {why.removeprefix('? ')}"
-        evidence = outcome_evidence(column, repr(positive), number)
+        if not as_flag(positive.name) and not names_outcome(positive.name):
+            why = f"? {positive.name} rather than {negative.name}, as it is rarer; {why.removeprefix('? ')}"
+        evidence = outcome_evidence(column, repr(positive.name), positive.rows)
         score = _likeness(column, table) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
         yield Candidate(predict, evidence, score + math.log10(table.rows), table.name, column.name, why)
@@ -92,9 +95,9 @@ def _likeness(column: ColumnProfile, table: DraftTable) -> int:
     return (45 if column.kind == "flag" else 30) + (10 if happened else 0)
 
 
-def _as_outcome(rarer: str, other: str) -> tuple[str, str]:
+def _as_outcome(rarer: Outcome, other: Outcome) -> tuple[Outcome, Outcome]:
     """The value that is the outcome: the true one of a flag, else the rarer one."""
-    if other.lower() in FLAGS[True] and rarer.lower() in FLAGS[False]:
+    if as_flag(other.name) is True and as_flag(rarer.name) is False:
         return other, rarer
     return rarer, other
 
@@ -164,10 +167,11 @@ def _no_column(table: DraftTable) -> str:
     columns = [column for column in table.profile.columns.values() if column.values and not column.is_time]
     always = [f"{each.name} has no value but {each.values[0][0]!r}" for each in columns if each.distinct == 1]
     seldom = [
-        f"{each.name} is {each.values[1][0]!r} in {each.values[1][1]} of {counted(each.filled, 'row')}"
-        f"{', nearly all of them old, or new' if each.values[1][1] >= FEWEST else ''}"
+        f"{each.name} is {rarer.name!r} in {rarer.rows} of {counted(each.filled, 'row')}"
+        f"{', nearly all of them old, or new' if rarer.rows >= FEWEST else ''}"
         for each in columns
         if each.two_values
+        for rarer in each.two_values[:1]
     ]
     return " and ".join((*seldom[:2], *always[:2])) or f"no column has 2 to {MOST_STATES} values"
 
