@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from mlguide_assets.defs.workspace import SCORING_DATES, Workspace
+from mlguide_assets.errors import InputError
 
 
 def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
@@ -32,10 +33,10 @@ def chosen_day(context: dg.AssetExecutionContext) -> str:
     """The day that a run is for. A launch of `lifecycle` from elsewhere than the UI, which asks for one, may have none.
 
     Raises:
-        Failure: in our words; Dagster's are about runs without partitions.
+        InputError: in our words; Dagster's are about runs without partitions.
     """
     if not context.has_partition_key:
-        raise dg.Failure("This run has no day to score for: launch it for a partition, or use 'mlguide run'.")
+        raise InputError("This run has no day to score for: launch it for a partition, or use 'mlguide run'.")
     return str(context.partition_key)
 
 

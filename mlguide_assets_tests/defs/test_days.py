@@ -7,6 +7,7 @@ import pytest
 
 from mlguide_assets.defs.days import chosen_day, known_days
 from mlguide_assets.defs.deploy import feature_stores
+from mlguide_assets.defs.ended_runs import causes, refusal_in
 from mlguide_assets.defs.experiment import experiment_assignments
 from mlguide_assets.defs.workspace import SCORING_DATES
 from mlguide_assets.errors import InputError
@@ -53,5 +54,5 @@ def test_a_run_without_a_day_is_told_to_choose_one() -> None:
         assert job.execute_in_process(instance=instance, partition_key="2026-01-01").success
         failed = job.execute_in_process(instance=instance, raise_on_error=False)
     (event,) = [each for each in failed.all_events if each.is_step_failure]
-    assert event.step_failure_data.error is not None
-    assert "This run has no day to score for" in event.step_failure_data.error.to_string()
+    said = refusal_in(causes(event.step_failure_data.error))
+    assert said == "This run has no day to score for: launch it for a partition, or use 'mlguide run'."
