@@ -40,6 +40,7 @@ class ListedTable:
         sampled: whether these are only some of the rows.
         types: Ibis' type of each column.
         lacking: columns that only some of its files have, and one that has not.
+        file: that of its rows, where another one is called alike.
     """
 
     name: str
@@ -48,6 +49,12 @@ class ListedTable:
     sampled: bool
     types: dict[str, Any]
     lacking: dict[str, str] = field(default_factory=dict)
+    file: str | None = None
+
+    @property
+    def from_(self) -> str:
+        """What a problem file calls it, so that it is found."""
+        return self.file or self.name
 
     @property
     def of_rows(self) -> str:
@@ -84,13 +91,14 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Report) -> Lis
             "A web address cannot be searched for tables: download the files, and give their folder with --source."
         )
     lacking: dict[str, dict[str, str]] = {}
+    files: dict[str, str] = {}
     if "://" in uri:
         address = expand_variables(uri)
         found = read_every_table(
             address, connection, scratch=scratch, timeout=TIMEOUT, report=report, most_rows=MOST_ROWS
         )
     else:
-        found, lacking = _in_folder(Path(uri).expanduser(), connection, scratch, report)
+        found, lacking, files = _in_folder(Path(uri).expanduser(), connection, scratch, report)
     tables: list[ListedTable] = []
     unread: dict[str, str] = {}
     for name, rows in found.items():
@@ -98,7 +106,7 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Report) -> Lis
         if isinstance(listed, str):
             unread[name] = listed
         else:
-            tables.append(replace(listed, lacking=lacking.get(name, {})))
+            tables.append(replace(listed, lacking=lacking.get(name, {}), file=files.get(name)))
     if not tables:
         raise InputError(_nothing(uri, unread))
     return Listing(tuple(tables), unread)
@@ -106,15 +114,17 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Report) -> Lis
 
 def _in_folder(
     folder: Path, connection: Any, scratch: Path, report: Report
-) -> tuple[dict[str, ibis.Table | str], dict[str, dict[str, str]]]:
-    """Per table its rows, or why it is not read; and the columns that some of its files lack, with one that does."""
+) -> tuple[dict[str, ibis.Table | str], dict[str, dict[str, str]], dict[str, str]]:
+    """Per table its rows, or why it is not read; the columns that some of its files lack, with one that does; and its
+    file, where another one is called alike."""
     if folder.is_file():
         raise InputError(f"The source {folder} is a file: give the folder that holds the tables.")
     if not folder.is_dir():
         raise InputError(f"The source folder {folder} does not exist: check --source.")
     found: dict[str, ibis.Table | str] = {}
     lacking: dict[str, dict[str, str]] = {}
-    seen: dict[str, str] = {}
+    files: dict[str, str] = {}
+    seen: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(("_", ".")):
             continue
@@ -126,9 +136,13 @@ def _in_folder(
                     found[path.name] = why
                 continue
             if plain(stem) in seen:
-                found[path.name] = f"{seen[plain(stem)]} has the same name; remove one of them"
+                first = seen[plain(stem)]
+                # A problem file has no name for a folder that is not also one for the file.
+                remedy = ", and is read" if first.is_file() else "; remove one of them"
+                found[path.name] = f"{first.name} has the same name{remedy}"
+                files |= {split_name(first.name)[0]: first.name} if first.is_file() else {}
                 continue
-            seen[plain(stem)] = path.name
+            seen[plain(stem)] = path
             if path.name == TRUTH:
                 found[stem] = "it is the truth of a simulated world, which no model may see"
                 continue
@@ -139,7 +153,7 @@ def _in_folder(
                 lacking[stem] = {name: str(part.relative_to(folder)) for name, part in parts.items() if part}
         except InputError as error:
             found[stem] = str(error)
-    return found, lacking
+    return found, lacking, files
 
 
 def _loaded(name: str, rows: ibis.Table, view: str, connection: Any) -> ListedTable | str:

@@ -65,7 +65,8 @@ def _more_roles(source: Source) -> list[tuple[str, str]]:
 
 
 def _from(source: Source, name: str) -> list[Line]:
-    return [Line("from", name)] if source.names[name] != name else []
+    from_ = source.profiles[name].table.from_
+    return [Line("from", from_)] if source.names[name] != from_ else []
 
 
 def _entity(source: Source, name: str, role: str = "") -> DraftTable:
@@ -80,7 +81,9 @@ def _entity(source: Source, name: str, role: str = "") -> DraftTable:
     unique = f"{profile.columns[key].distinct:,} ids in {where}" if history else f"unique in {where}"
     others = [each for each in profile.unique if each != key and profile.columns[each].kind in ("id", "text")]
     also = f"; so {'is' if len(others) == 1 else 'are'} {', '.join(others[:3])}" if others and not history else ""
-    again = [Line("from", name, "the same rows once more, in another role")] if role else _from(source, name)
+    again = (
+        [Line("from", profile.table.from_, "the same rows once more, in another role")] if role else _from(source, name)
+    )
     lines = [*again, Line("entity", noun), Line("key", file_name(key), unique + also)]
     used = {key: ""}
     began = when_it_began(profile)
@@ -181,7 +184,7 @@ def _header(source: Source, name: str) -> DraftTable:
     at = source.when(name)
     assert at is not None
     lines = [
-        Line("from", name, "the same rows once more: others take their time from them"),
+        Line("from", profile.table.from_, "the same rows once more: others take their time from them"),
         Line("entity", noun),
         Line("key", file_name(key), f"unique in {profile.table.of_rows}"),
         Line("known_from", file_name(at.name)),

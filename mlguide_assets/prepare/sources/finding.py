@@ -73,7 +73,8 @@ def find_table(folder: Path, name: str) -> FoundTable:
         raise InputError(
             f"{folder} has {' and '.join(sorted(table.path.name for table in tables))}, each of which could be table "
             f"{name!r}: remove all but one, or name the one that is meant, as in "
-            f"'from: {tables[0].path.name}', under that table in tables of the problem file."
+            f"'from: {next(each.path.name for each in tables if each.path != exact)}', under that table in tables of "
+            "the problem file."
         )
     raise InputError(_not_found(folder, name))
 
