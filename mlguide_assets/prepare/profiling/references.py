@@ -1,8 +1,10 @@
 """Which columns hold the ids of another table: by their names, and by their values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import ibis
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, ids_of
 from mlguide_assets.prepare.profiling.keys import best_key
@@ -102,6 +104,25 @@ def partial_reference(profiles: Mapping[str, TableProfile], connection: Any, tar
         if inside
     ]
     return max(found, key=lambda each: each.found, default=None)
+
+
+def spelled_otherwise(
+    profiles: Mapping[str, TableProfile], connection: Any, table: str, column: str
+) -> Reference | None:
+    """The table, called like a column, that has most of its ids, but writes them otherwise: 7, where it holds 007."""
+    found = []
+    for target in profiles.values():
+        key = best_key(target) if target.name != table else None
+        if key is None or _needed(column, target.name, key, is_id=False, is_number=False) is None:
+            continue
+        values, inside = _inclusion(profiles[table], column, target, key, connection, _without_spelling)
+        if inside >= max(MOSTLY_FOUND * values, MANY_IDS):
+            found.append(Reference(table, column, target.name, key, values, inside))
+    return max(found, key=lambda each: each.found, default=None)
+
+
+def _without_spelling(ids: ibis.Column) -> ibis.Column:
+    return ids.lower().re_replace(r"^0+|[-_ ]", "")
 
 
 def _by_values(
@@ -258,10 +279,18 @@ def _never_found_by_chance(column: ColumnProfile) -> bool:
     return column.kind == "id" and column.distinct >= MANY_IDS and column.typical_length >= LONG_ID
 
 
-def _inclusion(profile: TableProfile, column: str, target: TableProfile, key: str, connection: Any) -> tuple[int, int]:
+def _inclusion(
+    profile: TableProfile,
+    column: str,
+    target: TableProfile,
+    key: str,
+    connection: Any,
+    spelled: Callable[[ibis.Column], ibis.Column] = lambda ids: ids,
+) -> tuple[int, int]:
+    """How many different ids a column holds, and how many of them a key has."""
     child, parent = connection.table(profile.table.view), connection.table(target.table.view)
-    ids = child.select(id=ids_of(child, column)).filter(lambda t: t.id.notnull()).distinct()
-    keys = parent.select(id=ids_of(parent, key)).distinct()
+    ids = child.select(id=spelled(ids_of(child, column))).filter(lambda t: t.id.notnull()).distinct()
+    keys = parent.select(id=spelled(ids_of(parent, key))).distinct()
     return int(ids.count().execute()), int(ids.semi_join(keys, "id").count().execute())
 
 

@@ -24,7 +24,7 @@ from mlguide_assets.prepare.profiling.event_times import (
 )
 from mlguide_assets.prepare.profiling.keys import composite_key
 from mlguide_assets.prepare.profiling.nouns import is_id_name, is_person, names_outcome, noun_of_id
-from mlguide_assets.prepare.profiling.references import Reference
+from mlguide_assets.prepare.profiling.references import Reference, spelled_otherwise
 from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source, lends_its_time
 from mlguide_assets.prepare.sources.spellings import are_whole_numbers, read_numbers, without_null_words
 
@@ -304,14 +304,23 @@ def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
         elif source.roles[each.target] == "event" and _lends_its_time(source, each.target):
             add(f"{source.nouns[each.target]}_{HEADER}", each.column, each.evidence)
     for column, noun in source.ids_alone[name].items():
-        ids = int(source.rows(name)[column].nunique().execute())
-        add(noun, column, f"{ids:,} ids, which no table is known to explain")
+        add(noun, column, _unexplained(source, name, column))
     if not found:
         add(str(source.subject(name)), str(source.key(name)), "each row is about a thing of its own")
     columns = source.profiles[name].columns
     found.sort(key=lambda each: (columns[each[1]].distinct < FEWEST_UNITS, not is_person(each[0])))
     named = [each for each in found if _is_mostly_named(source, name, each[0], columns[each[1]])]
     return named or [max(found, key=lambda each: columns[each[1]].filled)]
+
+
+def _unexplained(source: Source, name: str, column: str) -> str:
+    """Of ids without a table, how many there are, and whether a table has them in another spelling."""
+    ids = f"{int(source.rows(name)[column].nunique().execute()):,} ids, which no table is known to explain"
+    other = spelled_otherwise(source.profiles, source.connection, name, column)
+    if other is None:
+        return ids
+    place = f"{other.target}.{other.key}"
+    return f"? {ids}: {place} has {other.found:,} of them in another spelling, such as without zeros; write them alike"
 
 
 def _is_mostly_named(source: Source, name: str, noun: str, column: ColumnProfile) -> bool:

@@ -1,21 +1,21 @@
 """Which tables a folder holds, and what a problem file calls them."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.profiling.listing import list_tables
 from mlguide_assets.prepare.sources.finding import find_table
 
 
-def test_a_file_beside_one_that_is_called_alike_is_named_so_that_it_is_found(duck: Any, tmp_path: Path) -> None:
+def test_a_file_beside_one_that_is_called_alike_is_named_so_that_it_is_found(tmp_path: Path) -> None:
     source = tmp_path / "shop"
     source.mkdir()
     for name in ("ORDERS.csv", "orders.csv"):
         (source / name).write_text("order_id,amount\n1,2\n")
-    listing = list_tables(str(source), duck, tmp_path, lambda _: None)
+    listing = list_tables(str(source), connect(), tmp_path, lambda _: None)
     assert [(each.name, each.from_) for each in listing.tables] == [("ORDERS", "ORDERS.csv")]
     assert find_table(source, listing.tables[0].from_).path == source / "ORDERS.csv"
     assert listing.unread == {"orders.csv": "ORDERS.csv has the same name, and is read"}

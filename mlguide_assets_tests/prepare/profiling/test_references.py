@@ -7,8 +7,10 @@ import duckdb
 import pytest
 import yaml
 
-from mlguide_assets.prepare.profiling.columns import file_name
+from mlguide_assets.prepare.profiling.columns import TableProfile, file_name, profile_table
+from mlguide_assets.prepare.profiling.listing import ListedTable
 from mlguide_assets.prepare.profiling.nouns import noun_of_id
+from mlguide_assets.prepare.profiling.references import spelled_otherwise
 from mlguide_assets_tests.prepare.profiling.drafts import (
     CUSTOMERS,
     DAYS,
@@ -368,3 +370,25 @@ def test_stays_that_are_numbered_by_patient_are_events_of_patients(duck: Any, tm
     assert "days_until (? it says what readmitted says)" in text
     assert "medications: number" in text
     assert checked_draft(text, duck, tmp_path).refused is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "key", "found"),
+    [("lpad(i::VARCHAR, 5, '0')", "i", 30), ("'K-' || i", "'k' || i", 30), ("(1000 + i)::VARCHAR", "i", None)],
+)
+def test_ids_that_another_table_writes_otherwise_are_found_there(
+    ids: str, key: str, found: int | None, duck: Any
+) -> None:
+    profiles = {
+        "orders": _profiled("orders", f"SELECT {ids} AS customer_id FROM range(30) t(i), range(3)", duck),
+        "customers": _profiled("customers", f"SELECT {key} AS customer_id FROM range(40) t(i)", duck),
+    }
+    other = spelled_otherwise(profiles, duck, "orders", "customer_id")
+    assert (other and (other.target, other.key, other.found)) == (found and ("customers", "customer_id", found))
+
+
+def _profiled(name: str, query: str, duck: Any) -> TableProfile:
+    duck.raw_sql(f"CREATE OR REPLACE TEMP TABLE spelled_{name} AS {query}")
+    rows = duck.table(f"spelled_{name}")
+    count = int(rows.count().execute())
+    return profile_table(ListedTable(name, count, rows.get_name(), False, dict(rows.schema().items())), duck)
