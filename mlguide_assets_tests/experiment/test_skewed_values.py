@@ -130,6 +130,14 @@ def test_of_too_many_units_whole_parts_are_ranked_and_show_what_all_show(monkeyp
         assert [each.passed for each in health if each.check == "balance:before"] == [passed]
 
 
+def test_of_many_units_without_a_covariate_none_is_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlguide_assets.experiment.analysis.ranks.MOST_RANKED", 500)
+    columns = {"unit": np.arange(2000), "arm": np.repeat(["A", "B"], 1000), "sold": np.arange(2000) % 10 < 3}
+    rows = ibis.memtable({name: values.tolist() for name, values in columns.items()})
+    found = analyse(rows, replace(BEFORE, covariates=(), weights={}))
+    assert [each.passed for each in found.health] == [True] * len(found.health)
+
+
 def test_units_are_ranked_alike_whatever_the_rounding_of_their_means() -> None:
     columns = {"unit": np.arange(4000), "arm": np.repeat(["A", "B"], 2000), "sold": np.arange(4000) % 10 < 3}
     single = ibis.memtable({name: values.tolist() for name, values in columns.items()} | {"before": [0.1] * 4000})

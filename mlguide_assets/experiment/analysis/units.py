@@ -140,6 +140,14 @@ def _overall_means(table: ibis.Table, design: Design) -> dict[str, float]:
     return {name: found[name] or 0.0 for name in names}
 
 
+def _ranks(table: ibis.Table, units: int, design: Design, arms: int) -> dict[str, Ranks]:
+    """Of each covariate. Where there is none, units have no `part`, by which some of many are chosen."""
+    if not design.covariates:
+        return {}
+    ranked = some_of(table, units)
+    return {name: read_ranks(ranked, f"x{place}", arms) for place, name in enumerate(design.covariates)}
+
+
 def _summarise(
     table: ibis.Table, design: Design, arms: Sequence[str], rows: int, triggered: Units | None = None
 ) -> Units:
@@ -151,7 +159,6 @@ def _summarise(
     found = {row["arm"]: row for row in counts.to_pyarrow().to_pylist()}
     of_closed = table.filter(table.closed)
     closed = {row["arm"]: row for row in _moments(of_closed, design).to_pyarrow().to_pylist()}
-    ranked = some_of(of_closed, sum(row["closed"] for row in closed.values()))
     return Units(
         rows=rows,
         arms={
@@ -161,7 +168,7 @@ def _summarise(
         mixed=sum(row["mixed"] for row in found.values()),
         early=sum(row["early"] for row in found.values()),
         segments={name: _segment(table, f"s{place}", len(arms)) for place, name in enumerate(design.segments)},
-        ranks={name: read_ranks(ranked, f"x{place}", len(arms)) for place, name in enumerate(design.covariates)},
+        ranks=_ranks(of_closed, sum(row["closed"] for row in closed.values()), design, len(arms)),
         triggered=triggered,
     )
 
