@@ -263,8 +263,13 @@ def _role(source: Source, name: str) -> Role:
 
 
 def _is_code(profile: TableProfile) -> bool:
-    """A list of codes and what they mean: nothing of it can be learned that the code itself does not say."""
+    """A list of codes and what they mean: nothing of it can be learned that the code itself does not say.
+
+    A list of people, such as customers with their email addresses, is none: each has a past.
+    """
     others = len(profile.columns) - 1
+    if is_person(noun_of_table(profile.name)):
+        return False
     return profile.table.rows <= MOST_CODES and others == len(profile.unique) - 1 <= 1 and not profile.times
 
 

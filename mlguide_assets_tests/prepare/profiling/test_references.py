@@ -10,7 +10,8 @@ import yaml
 from mlguide_assets.prepare.profiling.columns import TableProfile, file_name, profile_table
 from mlguide_assets.prepare.profiling.listing import ListedTable
 from mlguide_assets.prepare.profiling.nouns import noun_of_id
-from mlguide_assets.prepare.profiling.references import spelled_otherwise
+from mlguide_assets.prepare.profiling.references import Reference, spelled_otherwise
+from mlguide_assets.prepare.profiling.roles import Source
 from mlguide_assets_tests.prepare.profiling.drafts import (
     CUSTOMERS,
     DAYS,
@@ -385,6 +386,16 @@ def test_ids_that_another_table_writes_otherwise_are_found_there(
     }
     other = spelled_otherwise(profiles, duck, "orders", "customer_id")
     assert (other and (other.target, other.key, other.found)) == (found and ("customers", "customer_id", found))
+
+
+@pytest.mark.parametrize(("table", "role"), [("customers", "entity"), ("statuses", "code")])
+def test_people_with_their_addresses_have_a_past_and_are_no_codes(table: str, role: str, duck: Any) -> None:
+    key = f"{table}_id"
+    profiles = {
+        table: _profiled(table, f"SELECT i AS {key}, concat('of ', i) AS email FROM range(40) t(i)", duck),
+        "orders": _profiled("orders", f"SELECT i AS order_id, i % 40 AS {key}, {DAYS} AS at FROM range(90) t(i)", duck),
+    }
+    assert Source(profiles, duck, {}, [Reference("orders", key, table, key, 40, 40)]).roles[table] == role
 
 
 def _profiled(name: str, query: str, duck: Any) -> TableProfile:
