@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import shutil
+import time
 import uuid
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,27 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     make_durable(path.parent)
+
+
+def remove_left(path: Path) -> None:
+    """Remove what is left of something: a file that another process may have removed, or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def keep_newest(kept: int, *, written: Path) -> None:
+    """Remove all but the newest files, or folders, beside what was just written, which becomes the newest.
+
+    Its time is never before that of another: after the clock was set back it would be the oldest, and go at once. Nor
+    is that of the file system enough, whose clock ticks every few milliseconds.
+    """
+    times = {path: path.stat().st_mtime_ns for path in written.parent.glob("[!.]*") if path != written}
+    now = max(time.time_ns(), max(times.values(), default=0) + 1)
+    os.utime(written, ns=(now, now))
+    for path in sorted(times, key=lambda path: times[path], reverse=True)[kept - 1 :]:
+        remove_left(path)
 
 
 _REFUSALS = re.compile(

@@ -28,7 +28,7 @@ import pyarrow as pa
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import set_mode
+from mlguide_assets.prepare.files import keep_newest, set_mode
 from mlguide_assets.train.files import (
     BOOSTED,
     CALIBRATION,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mlguide_assets.train.candidate import Candidate
 
 KEPT_CANDIDATES = 5
+"""The newest; the registry has a copy of every candidate."""
 
 
 def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, folder: Path) -> None:
@@ -80,7 +81,7 @@ def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, f
     finally:
         for leftover in (temporary, aside):
             shutil.rmtree(leftover, ignore_errors=True)
-    _forget_old(folder.parent)
+    keep_newest(KEPT_CANDIDATES, written=folder)
 
 
 def _save_model(model: ServableModel, folder: Path) -> None:
@@ -93,13 +94,6 @@ def _save_model(model: ServableModel, folder: Path) -> None:
         raise TypeError(f"a {type(model).__name__} has no file format")
     _write_json(folder / ENCODING, model.encoding.to_json())
     _write_json(folder / CALIBRATION, model.calibration.to_json())
-
-
-def _forget_old(candidates: Path) -> None:
-    """Remove all but the newest; the registry has a copy of every candidate."""
-    newest_first = sorted(candidates.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for folder in newest_first[KEPT_CANDIDATES:]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_model(folder: Path, *, threads: int = 1) -> ServableModel:

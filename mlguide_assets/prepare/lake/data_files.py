@@ -8,7 +8,6 @@ by manifests (`pointers`), not here.
 
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -131,14 +130,6 @@ def write_file(session: Session, folder: Path, key: str, data: TableLike) -> Dat
 def temporary_file(folder: Path) -> Path:
     """A name that no snapshot has and no other writer takes."""
     return folder / f".{uuid.uuid4().hex}.tmp"
-
-
-def remove_left(path: Path) -> None:
-    """Remove a file that no snapshot names, or the folder of an unfinished one, which a killed engine leaves."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def name_by_content(temporary: Path, key: str) -> DataFile:

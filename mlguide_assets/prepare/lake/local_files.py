@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlguide_assets.prepare.lake.data_files import remove_left
+from mlguide_assets.prepare.files import remove_left
 from mlguide_assets.prepare.lake.snapshots import DataFile, History, Snapshot
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import remove_left
 from mlguide_assets.prepare.lake.bucket import Bucket
-from mlguide_assets.prepare.lake.data_files import remove_left, temporary_file
+from mlguide_assets.prepare.lake.data_files import temporary_file
 from mlguide_assets.prepare.lake.remote_pointers import AT_ONCE, WRITER_AGE, strays
 from mlguide_assets.prepare.lake.snapshots import DataFile, History, Snapshot
 

@@ -2,12 +2,10 @@
 
 import base64
 import hashlib
-import os
 import struct
-import time
 from pathlib import Path
 
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.files import keep_newest, replace_file
 from mlguide_assets.prepare.hosts.shared_files import publish_file
 from mlguide_assets.prepare.lake.failures import writing
 
@@ -34,11 +32,7 @@ def keep_picture(folder: Path, name: str, png: bytes) -> str:
             if not path.exists():
                 replace_file(path, content)
                 publish_file(path)
-            # File systems stamp files by a clock that ticks every few milliseconds.
-            os.utime(path, ns=(time.time_ns(), time.time_ns()))
-        newest_first = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for path in newest_first[KEPT:]:
-            path.unlink(missing_ok=True)
+            keep_newest(KEPT, written=path)
     return stem
 
 
