@@ -19,6 +19,7 @@ from mlguide_assets.deploy.log.forgotten_rows import change_lines, line_with_row
 from mlguide_assets.deploy.log.sharing import change_stored_logs, log_folders
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.registry.learned_versions import versions_that_learned
+from mlguide_assets.english import counted
 from mlguide_assets.prepare.forgetting.database_erasing import erase_from_database
 from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten
@@ -169,7 +170,7 @@ def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[
         files += changed
         if changed:
             rows[table] = snapshot.rows - lake.snapshot(table).rows
-            report(f"removed it from {changed} files of {table}")
+            report(f"removed it from {counted(changed, 'file')} of {table}")
     return rows, files
 
 
