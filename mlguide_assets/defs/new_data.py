@@ -1,6 +1,6 @@
 """What happens when a day arrives: the source is read, and the day that has begun is scored."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -19,6 +19,7 @@ from mlguide_assets.defs.run_requests import (
 )
 from mlguide_assets.defs.train import AlarmSettings
 from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS, Workspace, keys_of
+from mlguide_assets.instants import is_over
 
 _DECISION = PROBLEM.decision
 SCORED = (
@@ -59,8 +60,6 @@ scoring_job = dg.define_asset_job(
     description="Reads the source as often as retraining.refresh_every of the problem file says.",
 )
 def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
-    from datetime import UTC
-
     from mlguide_assets.retrain.new_data import reading_due
 
     if not workspace.lake.exists("candidate_model"):
@@ -83,7 +82,7 @@ def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: d
     newest = [newest_run(instance, job) for job in READING]
     read = max((record.end_time for record in newest if record and record.end_time), default=0.0)
     # Scoring that does not come about must not keep the source from being read.
-    if now.timestamp() - read > AGAIN_AFTER.total_seconds():
+    if is_over(AGAIN_AFTER, since=datetime.fromtimestamp(read, UTC), now=now):
         return False
     if under_way(instance, "scoring_job"):
         return True
@@ -105,8 +104,6 @@ def _reason(workspace: Workspace, scores: str) -> str:
     "store has lost its features.",
 )
 def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
-    from datetime import UTC
-
     from mlguide_assets.retrain.new_data import scores_due
 
     now = datetime.now(UTC)
@@ -127,7 +124,7 @@ def _lost(instance: dg.DagsterInstance, workspace: Workspace, day: str, now: dat
 
     done = own_runs(instance, "scoring_job", statuses=[dg.DagsterRunStatus.SUCCESS])
     # Where runs publish to another store than this process looks at, it would never end; so it begins seldom.
-    if not done or now.timestamp() - (done[0].end_time or 0) < AGAIN_AFTER.total_seconds():
+    if not done or not is_over(AGAIN_AFTER, since=datetime.fromtimestamp(done[0].end_time or 0, UTC), now=now):
         return ""
     return (
         "" if is_published(workspace.online_store, date.fromisoformat(day)) else f" lost {done[0].dagster_run.run_id}"

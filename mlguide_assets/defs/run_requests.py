@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS, is_of_this_problem
+from mlguide_assets.instants import is_over
 
 LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
 """Seconds between two evaluations of every sensor."""
@@ -107,7 +108,7 @@ def _may_be_requested_again(record: dg.RunRecord, now: datetime) -> bool:
     if record.dagster_run.status not in _ENDED_BADLY:
         return False
     ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.create_timestamp
-    return now - ended >= AGAIN_AFTER
+    return is_over(AGAIN_AFTER, since=ended, now=now)
 
 
 def _tag(reason: str) -> str:

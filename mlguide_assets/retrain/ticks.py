@@ -17,7 +17,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.hosts.event_log import CLOCKS_APART, Writer, open_log
+from mlguide_assets.instants import CLOCKS_APART, is_over
+from mlguide_assets.prepare.hosts.event_log import Writer, open_log
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
 
@@ -124,7 +125,7 @@ class TickLog:
             if tick.decision == RUN and requested:
                 reason = f"{tick.reason} {requested[-1]} has just requested a training."
                 tick = replace(tick, decision=WAIT, reason=reason)
-            elif tick.decision == RUN and (until := _paused_until(ticks, tick.trigger)) and at < until:
+            elif tick.decision == RUN and (until := _paused_until(ticks, tick.trigger, at)):
                 reason = f"{tick.reason} The training that it asked for failed: again after {until:%Y-%m-%d %H:%M} UTC."
                 tick = replace(tick, decision=WAIT, reason=reason)
             return self._add(log, tick, data_until, at), tick
@@ -199,14 +200,14 @@ def ticks_of(home: Home, problem: Problem) -> TickLog:
     return TickLog(home.ticks(problem.key))
 
 
-def _paused_until(ticks: Sequence[Mapping[str, Any]], trigger: Trigger) -> datetime | None:
-    """When evidence may ask for a training again; None where the last that it asked for has not failed."""
+def _paused_until(ticks: Sequence[Mapping[str, Any]], trigger: Trigger, now: datetime) -> datetime | None:
+    """When evidence may ask for a training again; None where it may now."""
     asked = (each for each in reversed(ticks) if each["trigger"] == trigger and each["decision"] == RUN)
     failed = [*takewhile(lambda each: each["outcome"] == FAILED, asked)]
     if not failed or trigger not in EVIDENCE_TRIGGERS:
         return None
-    doubled = PAUSE * 2.0 ** min(len(failed) - 1, 20)
-    return datetime.fromisoformat(failed[0]["ended_at"]) + min(doubled, _A_DAY)
+    pause, ended = min(PAUSE * 2.0 ** min(len(failed) - 1, 20), _A_DAY), datetime.fromisoformat(failed[0]["ended_at"])
+    return None if is_over(pause, since=ended, now=now) else ended + pause
 
 
 def asked_by_evidence(ticks: TickLog, key: str | None) -> bool:

@@ -179,6 +179,13 @@ def test_evidence_asks_again_for_a_training_that_failed_after_pauses_that_double
     assert ticks.request_run(drift, data_until=DAY, now=NOW)[1].decision == RUN
 
 
+def test_evidence_asks_again_where_the_clock_was_set_back_behind_the_failure(home: Home) -> None:
+    ticks, drift = ticks_of(home, PROBLEM), Tick("drift", RUN, "It drifted.")
+    key, _ = ticks.request_run(drift, data_until=DAY, now=NOW)
+    ticks.end(key, outcome="failed", reason="It was killed.", now=NOW)
+    assert ticks.request_run(drift, data_until=DAY, now=NOW - timedelta(days=1))[1].decision == RUN
+
+
 def test_a_candidate_whose_training_was_killed_before_its_decision_has_learned_nothing(home: Home, lake: Lake) -> None:
     def trained(at: str, until: str) -> None:
         facts = json.dumps({"refit_until": f"{until}T00:00:00"})

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Literal
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.instants import CLOCKS_APART, is_over
 from mlguide_assets.observe.alerts.alert import RANK, Alert, written
 from mlguide_assets.observe.alerts.incidents import Event, Incident, Incidents, Notice, follower_of
 from mlguide_assets.observe.alerts.messages import noted, receiver_id, text_of
 from mlguide_assets.observe.alerts.runbook import runbook_of
 from mlguide_assets.observe.alerts.webhook import RETRIES, TIMEOUT, host_of, post
-from mlguide_assets.prepare.hosts.event_log import CLOCKS_APART, Line, Writer, open_log
+from mlguide_assets.prepare.hosts.event_log import Line, Writer, open_log
 
 LOG, OLDER_LOG = "alerts.jsonl", "alerts.1.jsonl"
 REMIND_AFTER = timedelta(hours=24)
@@ -184,7 +185,7 @@ class AlertBook:
         delivered = incident.notice.delivered_at
         if delivered is None or incident.acknowledged_by is not None:
             return None
-        return "reminder" if now - delivered >= self._remind_after else None
+        return "reminder" if is_over(self._remind_after, since=delivered, now=now) else None
 
     def _notice(self, event: Event, alert: Alert, now: datetime, opened_at: datetime) -> Notice:
         name = uuid.uuid4().hex

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from mlguide_assets.instants import is_over
 from mlguide_assets.observe.alerts.alert import RANK, Alert, Level, written
 from mlguide_assets.prepare.hosts.event_log import Line, Log, Place
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 """Before a message that was not delivered is sent again: the first, doubled with every failure up to the longest."""
+
+_LONGEST_CLAIM = timedelta(minutes=10).total_seconds()
+"""No sender takes as long: a claim that ends later was made before the clock was set back."""
 Event = Literal["opened", "worse", "reminder", "resolved"]
 
 
@@ -37,9 +41,7 @@ class Notice:
     @property
     def next_try(self) -> datetime | None:
         """When it may be sent again; None where it may be at once."""
-        if self.failed_at is None:
-            return None
-        return self.failed_at + min(FIRST_PAUSE * 2.0 ** min(self.failures - 1, 20), LONGEST_PAUSE)
+        return None if self.failed_at is None else self.failed_at + self._pause
 
     def may_be_sent(self, receiver: str, now: datetime) -> bool:
         """Whether trying (again) makes sense by now."""
@@ -47,11 +49,16 @@ class Notice:
             return False
         if self.refused_by is not None:
             return self.refused_by != receiver
-        return self.next_try is None or now >= self.next_try
+        return self.failed_at is None or is_over(self._pause, since=self.failed_at, now=now)
 
     @property
     def in_flight(self) -> bool:
-        return self.delivered_at is None and self.error is None and time.time() < self.claimed_until
+        left = self.claimed_until - time.time()
+        return self.delivered_at is None and self.error is None and 0 < left < _LONGEST_CLAIM
+
+    @property
+    def _pause(self) -> timedelta:
+        return min(FIRST_PAUSE * 2.0 ** min(self.failures - 1, 20), LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)

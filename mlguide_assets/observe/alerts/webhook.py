@@ -5,6 +5,7 @@ The address may hold a token, so no text here names more of it than the host.
 
 import http.client
 import json
+import ssl
 import threading
 import time
 import urllib.error
@@ -129,6 +130,14 @@ def _named(error: object) -> str:
     """What an error was, without its text, which may quote the address."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
+    if isinstance(error, http.client.HTTPException):
+        return "its answer is not HTTP"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message.rstrip('.')})"
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak TLS as https:// needs it"
     return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +18,6 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable, replace_file
 
 Line = dict[str, Any]
-
-CLOCKS_APART = timedelta(minutes=1)
-"""How far the clocks of hosts that share a log may be apart. Its order is that of the writing, whatever they say."""
 
 
 class Writer(Protocol):
@@ -45,7 +41,7 @@ class Writer(Protocol):
 
 
 class Log(Protocol):
-    """Lines, each with an `event`, the instant `at`, and a `key`.
+    """Lines, each with an `event`, the instant `at`, and a `key`, in the order of the writing, whatever clocks say.
 
     Raises InputError, in one sentence, where it cannot be read or written.
     """

@@ -1,6 +1,7 @@
 """Receivers that fail, refuse, are slow or cannot be reached: nothing is lost, and nothing is sent twice."""
 
 import dataclasses
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -99,7 +100,7 @@ def test_failing_receiver_is_asked_again_at_once(tmp_path: Path) -> None:
         ((429, 429, 429), 3, "it answered 429"),
         ((408, 408, 408), 3, "it answered 408"),
         ((404,), 1, "it answered 404"),
-        ((HANG_UP,) * 3, 3, "RemoteDisconnected"),
+        ((HANG_UP,) * 3, 3, "it closed the connection without an answer"),
     ],
 )
 def test_receiver_that_refuses(answers: tuple[int, ...], attempts: int, error: str) -> None:
@@ -255,3 +256,52 @@ def test_address_is_never_written_down(tmp_path: Path, caplog: pytest.LogCapture
     written = (tmp_path / LOG).read_text() + repr(book.incidents()) + caplog.text + out + err
     assert "s3cret" not in written
     assert "127.0.0.1" in written
+
+
+def test_a_clock_that_was_set_back_holds_up_no_alert(tmp_path: Path) -> None:
+    """By it a failure, or a report, of before lies days ahead."""
+    book, back = AlertBook(tmp_path, retries=0), NOW - timedelta(days=3)
+    with receiver(503) as hook:
+        book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
+        (again,) = book.retry_undelivered(now=back, webhook=hook.url)
+        reminder = book.raise_alert(DRIFT, now=back - timedelta(days=3), webhook=hook.url)
+    assert (again.status, reminder.event) == ("delivered", "reminder")
+
+
+def test_a_claim_of_before_the_clock_was_set_back_holds_up_no_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, tomorrow = AlertBook(tmp_path), time.time() + 86_400
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("mlguide_assets.observe.alerts.book.post", die)
+        dying.setattr(time, "time", lambda: tomorrow)
+        with pytest.raises(KeyboardInterrupt):
+            book.raise_alert(DRIFT, now=NOW, webhook="http://127.0.0.1:1/")
+    with receiver() as hook:
+        assert [each.status for each in book.retry_undelivered(now=NOW, webhook=hook.url)] == ["delivered"]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 2", b"HTTP/1.1 200 " + b"a" * 70_000], ids=["cut short", "too long"])
+def test_what_is_no_answer_is_said_in_plain_words(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                request = b""
+                while not request.endswith(b"{}"):
+                    request += connection.recv(65_536)
+                connection.sendall(answer)
+
+        threading.Thread(target=answer_once, daemon=True).start()
+        assert post(f"http://127.0.0.1:{server.getsockname()[1]}/", {}, retries=0).error == "its answer is not HTTP"
+
+
+def test_a_receiver_without_tls_is_named_so() -> None:
+    with receiver() as hook:
+        posted = post(hook.url.replace("http:", "https:"), {}, retries=0, timeout=1)
+    assert posted.error == "it does not speak TLS as https:// needs it"
