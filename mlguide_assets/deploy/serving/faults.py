@@ -19,6 +19,7 @@ FAULT_RESPONSES: dict[int | str, dict[str, Any]] = {
         403: "The request is addressed to another host, or comes from a page of another server.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
+        415: "The body is compressed.",
         422: "The request is not one that can be answered; the sentence says why.",
         429: "Too many requests are in progress.",
         503: "No champion, no features, features that are too old, or a log that cannot be written.",

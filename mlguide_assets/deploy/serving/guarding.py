@@ -234,7 +234,7 @@ def _route_path(scope: Scope) -> str:
 
 
 async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body, in time and within its limit."""
+    """The whole body, in time and within its limit; a compressed one may have any size once it is read."""
     too_large = RefusedError(413, f"The body is larger than {limit:,} bytes, which is the limit: ask for less at once.")
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if not declared.isdigit() or int(declared) > limit:
@@ -250,9 +250,13 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
                 if len(body) > limit:
                     raise too_large
                 if not message.get("more_body"):
-                    return bytes(body)
+                    break
     except TimeoutError:
         raise RefusedError(408, f"The body did not arrive within {BODY_SECONDS:.0f} seconds: send it faster.") from None
+    coding = next((value for name, value in scope["headers"] if name == b"content-encoding"), b"identity")
+    if coding.strip().lower() not in (b"identity", b""):
+        raise RefusedError(415, "The body is compressed (Content-Encoding), which is not read here: send it as it is.")
+    return bytes(body)
 
 
 def _is_json(scope: Scope) -> bool:

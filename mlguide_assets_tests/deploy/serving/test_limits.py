@@ -1,6 +1,7 @@
 """What a stranger may send: each bad request is told what is wrong with it, and the server still answers the next."""
 
 import contextlib
+import gzip
 import json
 import select
 import socket
@@ -182,6 +183,13 @@ def test_a_body_that_is_too_large_is_refused(server: Server, size: int, chunked:
     (answer,) = exchange(server.port, pieces if chunked else whole)
     assert "262,144 bytes" in assert_refused(answer, 413)
     assert answer.headers["connection"] == "close"
+
+
+def test_a_compressed_body_is_refused_and_the_connection_goes_on(server: Server) -> None:
+    squeezed = request(gzip.compress(GOOD), "content-encoding: gzip")
+    refused, answered = exchange(server.port, squeezed, request(GOOD, "content-encoding: identity"), answers=2)
+    assert "Content-Encoding" in assert_refused(refused, 415)
+    assert answered.status == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True])
