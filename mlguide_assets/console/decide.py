@@ -6,7 +6,7 @@ from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, pointed_version
-from mlguide_assets.deploy.gate.history import ROLLED_BACK, decisions, rightful_champion
+from mlguide_assets.deploy.gate.history import ROLLED_BACK, canaries, decisions, rightful_champion
 from mlguide_assets.deploy.gate.override import promote as promote_by_hand
 from mlguide_assets.deploy.gate.override import rollback as roll_back
 from mlguide_assets.errors import InputError
@@ -15,19 +15,23 @@ from mlguide_assets.settings import Home
 
 
 def promote(home: Home, version: str, reason: str) -> None:
-    """Promote by hand, and say who was champion before."""
+    """Promote by hand, and say who was champion before, and which canaries end."""
     problem = _problem(home)
     home.ensure_writable()
+    live = _going_live(home, problem)
     before, now = promote_by_hand(home, problem, version=version, reason=reason)
     _say(home, before, now)
+    _say_ended(live - _going_live(home, problem) - {now.version})
 
 
 def rollback(home: Home, to: str | None, reason: str) -> None:
-    """Roll back, and say who was champion before."""
+    """Roll back, and say who was champion before, and which canaries end."""
     problem = _problem(home)
     home.ensure_writable()
+    live = _going_live(home, problem)
     before, now = roll_back(home, problem, to=to, reason=reason)
     _say(home, before, now)
+    _say_ended(live - _going_live(home, problem) - {now.version})
 
 
 def reproduce(home: Home, version: str) -> bool:
@@ -87,3 +91,13 @@ def _say(home: Home, before: str | None, now: Bundle) -> None:
     was = f"version {before} was it before" if before else "there was none before"
     screen.print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
     screen.print(home.commands("Predictions come from it from now on; the next 'mlguide run' scores with it."))
+
+
+def _going_live(home: Home, problem: Problem) -> set[str]:
+    """The versions that go live by canary, or wait to."""
+    return {str(row["version"]) for row in canaries(Lake(home.lake(problem.key)))}
+
+
+def _say_ended(versions: set[str]) -> None:
+    for version in sorted(versions, key=lambda each: (len(each), each)):
+        screen.print(f"Version {version} does not go live by canary any more: it was not compared with this champion.")

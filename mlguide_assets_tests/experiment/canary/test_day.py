@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
+from mlguide_assets.console import decide
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.promotion import Canary
@@ -341,6 +343,27 @@ def test_a_champion_by_other_means_ends_it_for_plan_and_servers(harmless: World)
     found = world.live()
     assert (found.progress, world.seen(), read_routes(world.house.bundles)) == (None, set(), ())
     assert [row["action"] for row in canary_steps(world.lake)] == ["start", "give_up"]
+
+
+def test_a_decision_by_hand_names_the_canary_that_it_ends(
+    harmless: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harmless.home.active_problem.write_text(dump_problem(harmless.problem))
+    harmless.live()
+
+    def decided(*_: Any, version: str, **__: Any) -> tuple[str, Any]:
+        said: dict[str, Any] = {
+            "trained_at": "2024-01-01",
+            "reasons": ["x"],
+            "champion_before": "1",
+            "decided_by": "person:me",
+        }
+        record(harmless.lake, version=version, verdict="promoted", **said)
+        return "1", SimpleNamespace(version=version, trained_at="2024-01-01")
+
+    monkeypatch.setattr(decide, "promote_by_hand", decided)
+    decide.promote(harmless.home, "3", "Better.")
+    assert "Version 2 does not go live by canary any more" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("how", ["promote", "rollback", "canary"])
