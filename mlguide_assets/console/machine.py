@@ -3,8 +3,10 @@
 Each library words these in its own way. They are recognised by their text, since a step of a run leaves no more.
 """
 
+import contextlib
 import re
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,12 @@ _BROKEN = (
     "{place} could not be read or written ({words})",
     "check the disk or the connection to it",
 )
+_DAMAGED = (
+    r"file is not a database|database disk image is malformed",
+    "A database of {place} is damaged ({words})",
+    f"restore it from a backup, or {_ANOTHER_HOME}",
+)
+_HISTORY = "restore it from a backup, or remove it (the history of runs goes with it; tables and models stay)"
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     _FULL,
     (
@@ -47,11 +55,7 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "A database of {place} is locked by another process",
         "wait until it ends, or stop it",
     ),
-    (
-        r"file is not a database|database disk image is malformed",
-        "A database of {place} is damaged ({words})",
-        "restore it from a backup, or choose another home with --home",
-    ),
+    _DAMAGED,
     (r"too many open files", "This process may not open more files", "raise the limit, such as with 'ulimit -n 4096'"),
     (
         r"memoryerror|out ?of ?memory|cannot allocate memory|unable to allocate|failed to allocate|bad_?alloc"
@@ -77,10 +81,28 @@ def sentence(text: str, place: Path) -> str | None:
             where = Path(named[1]) if named else place
             # SQLite calls it that, too, when it finds no room to share memory with other processes.
             _, refused, remedy = _FULL if cause is _BROKEN and _is_full(where) else cause
+            if cause is _DAMAGED and (damaged := _damaged_database(where)):
+                where, refused = damaged, "The database {place} is damaged ({words})"
+                remedy = _HISTORY if place / "dagster" in damaged.parents else remedy
             said = refused.format(place=where, words=found[0].lower())
             if place not in (where, *where.parents) and Path(tempfile.gettempdir()) in where.parents:
                 remedy = remedy.replace(_ANOTHER_HOME, "name another folder for temporary files with TMPDIR")
             return f"{said}: {remedy}, then run again; what was there before is untouched."
+    return None
+
+
+def _damaged_database(home: Path) -> Path | None:
+    """The database of a home that SQLite does not read, which its own error does not name."""
+    for path in sorted(path for kind in ("*.db", "*.sqlite") for path in home.rglob(kind)):
+        try:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+                if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    return path
+        except sqlite3.OperationalError:
+            # Such as one that is locked: another process reads it.
+            continue
+        except sqlite3.DatabaseError:
+            return path
     return None
 
 

@@ -1,5 +1,6 @@
 """A machine that refuses is told in one sentence, whichever library met it and however it says so."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -39,6 +40,21 @@ def test_causes_are_named_with_what_to_do(text: str) -> None:
     assert said is not None
     assert all(words in said for words in REFUSED[text])
     assert "SET" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("dagster/history/runs/index.db", "remove it (the history of runs"), ("registry/mlflow.db", "from a backup, or")],
+)
+def test_a_damaged_database_is_named_with_what_is_lost_without_it(tmp_path: Path, name: str, remedy: str) -> None:
+    for each in ("dagster/runs.db", name):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(tmp_path / each)) as database:
+            database.execute("CREATE TABLE x (y)")
+    (tmp_path / name).write_bytes(b"garbage" * 1000)
+    said = str(sentence("DatabaseError: (sqlite3.DatabaseError) file is not a database", tmp_path))
+    assert said.startswith(f"The database {tmp_path / name} is damaged")
+    assert remedy in said
 
 
 def test_a_full_disk_of_temporary_files_is_no_fault_of_the_home(

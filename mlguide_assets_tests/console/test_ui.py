@@ -224,7 +224,7 @@ def test_of_an_outage_the_terminal_has_its_beginning_and_its_end(
         ui._end_dead_runs(instance)
         ui._end_dead_runs(instance)
     waits, goes_on = capsys.readouterr().err.splitlines()
-    assert "The UI waits until it can look at its runs, and then goes on: A database of " in waits
+    assert "The UI waits until it can look at its runs, and then goes on: The database " in waits
     assert goes_on.endswith("The UI goes on.")
 
 
