@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.connection import quoted
 from mlguide_assets.prepare.lake.session import Session
 from mlguide_assets.prepare.lake.snapshots import DataFile
@@ -95,11 +96,19 @@ def write_files(session: Session, folder: Path, partitions: Mapping[str, TableLi
 
 
 def read_file(path: Path) -> pa.Table:
-    """A data file in memory. Small ones stay there: sensors read the same records at every look."""
+    """A data file in memory. Small ones stay there: sensors read the same records at every look.
+
+    Raises:
+        InputError: it is damaged.
+    """
     state = path.stat()
-    if state.st_size > SMALL:
-        return pq.ParquetFile(path).read()
-    return _small_file(path, state.st_mtime_ns)
+    try:
+        return pq.ParquetFile(path).read() if state.st_size > SMALL else _small_file(path, state.st_mtime_ns)
+    except (pa.ArrowInvalid, OSError) as error:
+        # What the system refuses has a number; what Arrow finds wrong in the file has none.
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise InputError(f"{path} is damaged: restore it from a backup.") from error
 
 
 @lru_cache(MOST_SMALL)

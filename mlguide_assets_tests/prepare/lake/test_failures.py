@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
@@ -46,3 +47,13 @@ def test_a_home_below_a_regular_file_is_reported_before_a_source_is_read(duck: A
     with pytest.raises(InputError, match=r"What is read could not be written to .*fix permissions") as caught:
         ingested(sample_problem(tmp_path), duck, tmp_path / "file")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"PAR1" + b"x" * 100 + b"\x20\0\0\0PAR1"])
+def test_a_damaged_data_file_is_named(tmp_path: Path, content: bytes) -> None:
+    lake = Lake(tmp_path)
+    lake.write("t", pa.table({"x": [1]}))
+    (file,) = (tmp_path / "t" / "data").iterdir()
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=f"{file.name} is damaged: restore it from a backup"):
+        lake.read_arrow("t")
