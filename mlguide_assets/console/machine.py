@@ -56,6 +56,11 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "wait until it ends, or stop it",
     ),
     _DAMAGED,
+    (
+        r"no magic bytes found at end of file|too small to be a parquet file",
+        "{place} is damaged (it is not a whole Parquet file)",
+        "restore it from a backup",
+    ),
     (r"too many open files", "This process may not open more files", "raise the limit, such as with 'ulimit -n 4096'"),
     (
         r"memoryerror|out ?of ?memory|cannot allocate memory|unable to allocate|failed to allocate|bad_?alloc"

@@ -30,6 +30,10 @@ REFUSED = {
         "--sends",
     ),
     "_ArrayMemoryError: Unable to allocate 3.1 GiB for an array": ("memory", "history_start"),
+    "InvalidInputException: Invalid Input Error: No magic bytes found at end of file '/homes/mine/lake/t/x.parquet'": (
+        "/homes/mine/lake/t/x.parquet is damaged",
+        "backup",
+    ),
     "RuntimeError: can't start new thread": ("memory", "--sends"),
 }
 
