@@ -13,6 +13,7 @@ from mlguide_assets.english import counted
 from mlguide_assets.prepare.profiling.candidates import (
     FEWEST,
     Candidate,
+    instants,
     lasting,
     outcome_evidence,
     says_of_the_day,
