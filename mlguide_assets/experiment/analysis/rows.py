@@ -66,7 +66,8 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
     """All arms: the control first, then the others by name. One that was planned and has no unit is an arm, too.
 
     Raises:
-        InputError: the control is none of them, or the only one, or there are too many for a column of variants.
+        InputError: the control is none of them, or the only one, or there are too many for a column of variants, or
+            two differ in nothing but case or spaces around them.
     """
     table = rows.select(arm=rows[variant].cast("string")).distinct().limit(MOST_ARMS + 2)
     found = sorted(arm for arm in table.to_pyarrow()["arm"].to_pylist() if arm is not None)
@@ -78,6 +79,8 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
         raise InputError(
             f"Column {variant!r} has more than {MOST_ARMS} values: name the column that holds the variant."
         )
+    if not planned:
+        _refuse_spellings(found, variant)
     if control not in (*found, *planned):
         lower = {name.lower(): name for name in found}
         close = difflib.get_close_matches(control.lower(), lower, n=1)
@@ -87,6 +90,19 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
     if not others:
         raise InputError(f"Column {variant!r} has only the control {control!r}: there is nothing to compare it with.")
     return [control, *others]
+
+
+def _refuse_spellings(found: Sequence[str], variant: str) -> None:
+    """A verdict on half of an arm's units, while the others count as another arm, would look like any other."""
+    by_meaning: dict[str, list[str]] = {}
+    for name in found:
+        by_meaning.setdefault(name.strip().casefold(), []).append(name)
+    alike = next((names for names in by_meaning.values() if len(names) > 1), None)
+    if alike:
+        raise InputError(
+            f"Column {variant!r} has the variants {_listed(alike)}, which differ only in case or in spaces around "
+            f"them: write them alike if they are one, or give them other names."
+        )
 
 
 def _check_values(rows: ibis.Table, design: Design) -> None:

@@ -325,6 +325,10 @@ REFUSED: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     "must hold true or false": (arms(ALIKE, closed=1), {"closed": "closed"}),
     "must hold times": (arms(ALIKE, met=1), {"exposed_at": "met", "outcome_at": "met"}),
     "no variant 'a'; did you mean 'A'": (arms(ALIKE), {"control": "a"}),
+    "has the variants 'B', 'b ', which differ only in case": (
+        arms({"A": 300, "B": 290, "b ": 290}, {"A": 3000, "B": 3000, "b ": 3000}),
+        {},
+    ),
     "only the control": (arms({"A": 300}, {"A": 3000}), {}),
     "more than 100 values": (arms(ALIKE).assign(arm=lambda rows: rows["user"].astype(str)), {"control": "1"}),
     "no rows": (arms(ALIKE).head(0), {}),
