@@ -70,7 +70,7 @@ def read_only(where: str) -> None:
 
 
 @contextmanager
-def begun(target: Callable[..., None], *arguments: Any, folder: Path) -> Iterator[tuple[Fork, str]]:
+def started(target: Callable[..., None], *arguments: Any, folder: Path) -> Iterator[tuple[Fork, str]]:
     """A process, and the line that it has printed by now. It is killed at the end, had it gone on."""
     output = folder / OUTPUT
     output.touch()
@@ -89,7 +89,7 @@ def begun(target: Callable[..., None], *arguments: Any, folder: Path) -> Iterato
 
 @pytest.mark.parametrize("where", ["Python", "all is caught"])
 def test_copies_of_tables_are_not_left_behind(where: str, tmp_path: Path) -> None:
-    with begun(read_only, where, folder=tmp_path) as (process, said):
+    with started(read_only, where, folder=tmp_path) as (process, said):
         folder = Path(said)
         assert folder.is_dir()
         process.send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ def test_copies_of_tables_are_not_left_behind(where: str, tmp_path: Path) -> Non
 def test_it_ends_with_one_sentence_and_leaves_no_scratch(where: str, in_background: bool, tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
-    with begun(work, where, str(folder), in_background, folder=tmp_path) as (process, ready):
+    with started(work, where, str(folder), in_background, folder=tmp_path) as (process, ready):
         assert ready == "ready"
         process.send_signal(signal.SIGTERM)
         assert process.wait(WITHIN) != 0
