@@ -1,6 +1,8 @@
 """`mlguide promote`, `rollback`, `history` and `reproduce`: a person decides, and checks what was decided."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 
 from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import current_problem
@@ -16,20 +18,19 @@ from mlguide_assets.settings import Home
 
 def promote(home: Home, version: str, reason: str) -> None:
     """Promote by hand, and say who was champion before, and which canaries end."""
-    problem = _problem(home)
-    home.ensure_writable()
-    live = _going_live(home, problem)
-    before, now = promote_by_hand(home, problem, version=version, reason=reason)
-    _say(home, before, now)
-    _say_ended(live - _going_live(home, problem) - {now.version})
+    _decide(home, partial(promote_by_hand, version=version, reason=reason))
 
 
 def rollback(home: Home, to: str | None, reason: str) -> None:
     """Roll back, and say who was champion before, and which canaries end."""
+    _decide(home, partial(roll_back, to=to, reason=reason))
+
+
+def _decide(home: Home, by_hand: Callable[[Home, Problem], tuple[str | None, Bundle]]) -> None:
     problem = _problem(home)
     home.ensure_writable()
     live = _going_live(home, problem)
-    before, now = roll_back(home, problem, to=to, reason=reason)
+    before, now = by_hand(home, problem)
     _say(home, before, now)
     _say_ended(live - _going_live(home, problem) - {now.version})
 

@@ -259,7 +259,7 @@ def test_address_is_never_written_down(tmp_path: Path, caplog: pytest.LogCapture
 
 
 def test_a_clock_that_was_set_back_holds_up_no_alert(tmp_path: Path) -> None:
-    """By it a failure, or a report, of before lies days ahead."""
+    """What failed or was reported before then has a time in the future."""
     book, back = AlertBook(tmp_path, retries=0), NOW - timedelta(days=3)
     with receiver(503) as hook:
         book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
