@@ -1,7 +1,8 @@
 """One way of computing the features, in a process of its own.
 
-`features prepare|skew|ours|spark|spark_again|sql|pandas FOLDER SENDS`; `skew` gives every second prepared send to one
-user, `spark_again` is Spark the second time in one process.
+`features prepare|skew|ours|sql|pandas|duckdb|spark|spark_again FOLDER SENDS`. `skew` gives every second prepared send
+to one user. The next three write one file. The last three write sorted partitions of a lake, as a run does;
+`spark_again` is Spark the second time in one process.
 """
 
 import contextlib
@@ -18,14 +19,20 @@ import ibis
 
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.computing import EngineName
 from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.duckdb.connection import connect
 from mlguide_assets.prepare.features.building import clock_of, features_from
+from mlguide_assets.prepare.lake.data_files import write_files
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.partitions.calendar import KEY, Calendar
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.simulated import world_of
+
+_ENGINES: dict[str, EngineName] = {"duckdb": "duckdb", "spark": "spark", "spark_again": "spark"}
+"""Of the ways that write partitions."""
 
 
 def accepted(problem: Problem, connection: Any, folder: Path) -> dict[str, ibis.Table]:
@@ -48,8 +55,8 @@ def main(way: str, folder: Path, sends: int) -> None:
     if way == "skew":
         _skew(connection, folder / "user_emails.accepted.parquet")
         return
-    if way in ("spark", "spark_again"):
-        _on_spark(problem, folder, times=2 if way == "spark_again" else 1)
+    if engine := _ENGINES.get(way):
+        _in_partitions(engine, problem, folder, times=2 if way == "spark_again" else 1)
         return
     start = time.perf_counter()
     if way == "ours":
@@ -79,28 +86,28 @@ def _skew(connection: Any, sends: Path) -> None:
     sends.with_suffix(".skewed").replace(sends)
 
 
-def _on_spark(problem: Problem, folder: Path, times: int) -> None:
-    """In partitions, as a run writes them; the last time counts. The memory is of this process and its children."""
-    from mlguide_assets.prepare.spark.engine import Spark
-
-    engine = Spark.opened()
-    # Its machine starts once per run, however many rows there are.
-    tables = {name: engine.read(folder / f"{name}.accepted.parquet") for name in problem.tables}
-    calendar = Calendar.of(clock_of(tables, problem).date(), problem.label.window)
-    # A run knows them from the table of events.
-    sent = tables["user_emails"].delivered_at
-    keys = engine.connection.to_pyarrow(calendar.keys(sent).name("key").as_table().distinct())["key"].to_pylist()
-    for _ in range(times):
-        start = time.perf_counter()
-        features, time_column = features_from(tables, problem), problem.decision.time
-        keyed = features.mutate(**{KEY: calendar.keys(features[time_column])})
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            written = engine.sorted_partitions(keyed, keys, problem.decision.order, Path(place) / "features")
-        if not written:
-            raise SystemExit("Spark computed nothing.")
-        seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + _peak_of_children()
-    engine.connection.disconnect()
+def _in_partitions(engine_name: EngineName, problem: Problem, folder: Path, times: int) -> None:
+    """As a run writes them into a lake, whichever the engine; the last time counts. The memory is of this process and
+    its children."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        lake = Lake(Path(place), engine=engine_name)
+        # Spark's machine starts once per run, however many rows there are.
+        engine = lake.engine
+        tables = {name: engine.read(folder / f"{name}.accepted.parquet") for name in problem.tables}
+        calendar = Calendar.of(clock_of(tables, problem).date(), problem.label.window)
+        # A run knows them from the table of events.
+        sent = tables["user_emails"].delivered_at
+        keys = calendar.keys(sent).name("key").as_table().distinct().to_pyarrow()["key"].to_pylist()
+        for attempt in range(times):
+            start = time.perf_counter()
+            features = features_from(tables, problem)
+            keyed = features.mutate(**{KEY: calendar.keys(features[problem.decision.time])})
+            parts = engine.sorted_partitions(keyed, keys, problem.decision.order, lake.root / f"scratch-{attempt}")
+            files = write_files(lake.session, lake.root / f"features-{attempt}", parts)
+            seconds = time.perf_counter() - start
+        if not any(file.rows for file in files.values()):
+            raise SystemExit("Nothing was computed.")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + _peak_of_children()
     print(json.dumps([seconds, peak * 1024 / 1024**3]))
 
 
