@@ -24,7 +24,6 @@ LOOKED_AT = 20
 """Lines at the beginning of a file, by which its header is found."""
 _SEPARATOR = re.compile(r'"?sep=(?P<mark>[^\w\s"]|\t)"?', re.IGNORECASE)
 """The line above the header that tells a spreadsheet what stands between values."""
-LONGEST_STATEMENT = 20
 LONGEST_LINE = 4 * CHUNK
 """Bytes. DuckDB says of a line of 2 MB that it is too long; one of 32 MB at the end it leaves out without a word."""
 _OPENS_A_VALUE = f'{DELIMITERS}\n"'.encode()
@@ -86,9 +85,9 @@ class Header:
 def header(path: Path, named: Path) -> Header:
     """The header of a CSV file; a column without a name is named by its place.
 
-    Values are delimited by what a line `sep=;` above the header says, else by commas, semicolons, tabs or bars: by the
-    one that makes most names of the first line, and as many values of the next one. So a comma may stand in a name that
-    semicolons delimit.
+    Blank lines above it are left out, as they are below. Values are delimited by what a line `sep=;` above the header
+    says, else by commas, semicolons, tabs or bars: by the one that makes most names of the first line, and as many
+    values of the next one. So a comma may stand in a name that semicolons delimit.
 
     Args:
         named: the file as the user knows it.
@@ -96,8 +95,7 @@ def header(path: Path, named: Path) -> Header:
     Raises:
         InputError: the first line is no header of names, each of its own.
     """
-    stated = _stated_delimiter(path)
-    above = int(stated is not None)
+    stated, above = _stated_delimiter(path)
     marks = stated or DELIMITERS
     lines_of = {mark: _first_lines(path, mark, above) for mark in marks}
     several = {mark: lines for mark, lines in lines_of.items() if len(lines[0].values) > 1}
@@ -115,11 +113,18 @@ def header(path: Path, named: Path) -> Header:
     return Header(names, delimiter, above)
 
 
-def _stated_delimiter(path: Path) -> str | None:
-    """What the first line says to be between values, for a spreadsheet that opens the file."""
+def _stated_delimiter(path: Path) -> tuple[str | None, int]:
+    """What a line above the header says to be between values, for a spreadsheet that opens the file, and how many lines
+    stand there: that one, and blank ones."""
+    stated, above = None, 0
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        found = _SEPARATOR.fullmatch(stream.readline(LONGEST_STATEMENT).rstrip("\r\n"))
-    return found["mark"] if found else None
+        for line in stream:
+            found = None if stated else _SEPARATOR.fullmatch(line.rstrip("\r\n"))
+            if line.strip() and not found:
+                break
+            stated = found["mark"] if found else stated
+            above += 1
+    return stated, above
 
 
 @dataclass(frozen=True)

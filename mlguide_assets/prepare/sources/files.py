@@ -148,7 +148,7 @@ def _csv_parts(found: FoundTable, scratch: Path) -> list[_CsvPart]:
             if getattr(error, "filename", None) not in (None, str(given)):
                 raise
             raise InputError(f"{given} cannot be read: check that it is a CSV file and may be read.") from error
-        if parts[-1].header != parts[0].header:
+        if parts[-1].header.names != parts[0].header.names:
             raise InputError(
                 f"{given} and {found.files[0].name} have different headers: all parts of a table need the same one."
             )

@@ -24,6 +24,8 @@ ROWS = "id;price, EUR;day\nA1;1,50;2024-01-01\nA2;2,50;2024-01-02\n"
         ("sep=;\r\nid;price, EUR, net\r\n1;2\r\n", Header(["id", "price, EUR, net"], ";", above=1)),
         ('"sep=^"\nid^day\n', Header(["id", "day"], "^", above=1)),
         ("sep=x,day\n1,2\n", Header(["sep=x", "day"], ",")),
+        ("\r\n  \r\nid;day\r\n", Header(["id", "day"], ";", above=2)),
+        ("\nsep=^\n\nid^day\n", Header(["id", "day"], "^", above=3)),
     ],
 )
 def test_values_are_delimited_by_the_mark_that_makes_most_names(text: str, expected: Header, tmp_path: Path) -> None:
@@ -47,8 +49,9 @@ def test_a_title_above_the_header_is_no_header(above: str, names: int, line: int
         header(path, path)
 
 
-def test_what_is_no_header_at_all_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "start"), [("only one\n1\n2\n", "only one"), ("\n\n", "")])
+def test_what_is_no_header_at_all_is_named(text: str, start: str, tmp_path: Path) -> None:
     path = tmp_path / "orders.csv"
-    path.write_text("only one\n1\n2\n")
-    with pytest.raises(InputError, match=r"starts with 'only one': its first line must be a header"):
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"starts with '{start}': its first line must be a header"):
         header(path, path)

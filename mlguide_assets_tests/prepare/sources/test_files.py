@@ -187,6 +187,7 @@ ODD: dict[str, Callable[[str], str]] = {
     "Windows line ends": lambda text: text.replace("\n", "\r\n"),
     "no line end after the last row": lambda text: text.rstrip("\n"),
     "blank lines": lambda text: text + "\n\n",
+    "blank lines above the header": lambda text: "\n\n" + text,
     "no quotes": lambda text: text.replace('"', ""),
     "its delimiter above the header": lambda text: "sep=;\r\n" + text.replace(",", ";"),
     "capitals in the header": lambda text: text.replace("date joined", "Date_Joined", 1),
