@@ -115,9 +115,12 @@ def support_table(found: Diagnostics, *, with_units: bool) -> Table:
     """What was measured of the support beside what is accepted."""
     table = Table("support", "found", "accepted", "meaning", box=None, pad_edge=False)
     least, most = f"≥ {MINIMUM_EFFECTIVE}", f"≤ {TOLERANCE:.0%}"
-    error = f"± {found.mean_weight_error:.3f}"
+    # A propensity of nearly 0 makes numbers of 27 digits.
+    mean, error = (
+        f"{value:.3f}" if value < 1e6 else f"{value:.3g}" for value in (found.mean_weight, found.mean_weight_error)
+    )
     rows = [
-        ("mean weight", f"{found.mean_weight:.3f} {error}", f"1 ± {TOLERANCE:g}", "1 if propensities are right"),
+        ("mean weight", f"{mean} ± {error}", f"1 ± {TOLERANCE:g}", "1 if propensities are right"),
         ("effective sample size", f"{found.effective_sample_size:,.1f}", least, "in rows of equal weight"),
         ("effective units", f"{found.effective_units:,.1f}", least, "in units of equal weight"),
         (

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
-from mlguide_assets.experiment.off_policy.spelled_actions import SpelledActions
+from mlguide_assets.experiment.spelled_names import SpelledNames
 from mlguide_assets_tests.experiment.logs import RATES, logged
 
 WORLD = logged(3, units=1000)
@@ -172,7 +172,7 @@ def test_equal_actions_are_equal_however_they_are_spelled(spelled: str, kind: st
 
 
 def test_actions_that_only_zeros_or_letters_tell_apart_stay_apart() -> None:
-    assert SpelledActions(("01", "1", "1.0", "t", "y")).names == ("01", "1", "t", "y")
+    assert SpelledNames(("01", "1", "1.0", "t", "y")).names == ("01", "1", "t", "y")
 
 
 @pytest.mark.parametrize("actions", ["123", "abc"])

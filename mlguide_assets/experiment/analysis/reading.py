@@ -183,8 +183,8 @@ def _weights(file: ExperimentFile, rows: ibis.Table) -> dict[str, float]:
     arms = find_arms(rows, file.variant, file.control)
     if len(arms) != len(file.ratio):
         raise InputError(
-            f"--ratio has {len(file.ratio)} shares, but {file.path} has {len(arms)} variants: give one share for "
-            f"each of {', '.join(map(repr, arms))}, in this order."
+            f"--ratio has {counted(len(file.ratio), 'share')}, but {file.path} has {len(arms)} variants: give one "
+            f"share for each of {', '.join(map(repr, arms))}, in this order."
         )
     if not all(isfinite(share) and share > 0 for share in file.ratio):
         raise InputError("--ratio needs shares above 0, such as 1:1 or 90:10.")

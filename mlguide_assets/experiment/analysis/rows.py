@@ -9,6 +9,7 @@ import ibis
 from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis.design import Design
+from mlguide_assets.experiment.spelled_names import alike
 
 MOST_ARMS = 100
 LARGEST = 1e75
@@ -67,7 +68,7 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
 
     Raises:
         InputError: the control is none of them, or the only one, or there are too many for a column of variants, or
-            two differ in nothing but case or spaces around them.
+            two differ in nothing but how they are written.
     """
     table = rows.select(arm=rows[variant].cast("string")).distinct().limit(MOST_ARMS + 2)
     found = sorted(arm for arm in table.to_pyarrow()["arm"].to_pylist() if arm is not None)
@@ -94,14 +95,10 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
 
 def _refuse_spellings(found: Sequence[str], variant: str) -> None:
     """A verdict on half of an arm's units, while the others count as another arm, would look like any other."""
-    by_meaning: dict[str, list[str]] = {}
-    for name in found:
-        by_meaning.setdefault(name.strip().casefold(), []).append(name)
-    alike = next((names for names in by_meaning.values() if len(names) > 1), None)
-    if alike:
+    if same := alike(found):
         raise InputError(
-            f"Column {variant!r} has the variants {_listed(alike)}, which differ only in case or in spaces around "
-            f"them: write them alike if they are one, or give them other names."
+            f"Column {variant!r} has the variants {_listed(same)}, which differ only in how they are written: write "
+            f"them alike if they are one, or give them other names."
         )
 
 

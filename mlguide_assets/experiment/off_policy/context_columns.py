@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.off_policy.outcome_model import UNKNOWN, Context
+from mlguide_assets.experiment.off_policy.outcome_model import Context
+from mlguide_assets.experiment.spelled_names import UNKNOWN
 from mlguide_assets.prepare.sources.spellings import number_reader
 from mlguide_assets.prepare.sources.times import read_times
 from mlguide_assets.statistics.arrays import Integers

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.experiment.off_policy.log import Predictions
+from mlguide_assets.experiment.spelled_names import UNKNOWN
 from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.train.models.models import THREADS
 
@@ -20,9 +21,6 @@ ROUNDS = 100
 SEED = 0
 MOST_ROWS = 200_000
 """To fit trees to, drawn at random: more of them change so small a model little."""
-
-UNKNOWN = -1
-"""The code of an action that was never logged: the model takes it for a missing value."""
 
 
 @dataclass(frozen=True, eq=False)

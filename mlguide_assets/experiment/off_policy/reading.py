@@ -16,12 +16,11 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.off_policy.context_columns import codes_of, context_columns, context_of
 from mlguide_assets.experiment.off_policy.log import PolicyLog, Predictions
 from mlguide_assets.experiment.off_policy.outcome_model import (
-    UNKNOWN,
     Decisions,
     predict_actions,
     predict_uniform,
 )
-from mlguide_assets.experiment.off_policy.spelled_actions import SpelledActions
+from mlguide_assets.experiment.spelled_names import UNKNOWN, SpelledNames
 from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 from mlguide_assets.prepare.sources.spellings import number_reader, read_texts, without_null_words
@@ -92,7 +91,7 @@ def read_log(file: LogFile, connection: Any, scratch: Path) -> ReadLog:
     """
     table = _open(file, connection, scratch)
     columns = connection.to_pyarrow(table)
-    actions = SpelledActions.of(columns["action"])
+    actions = SpelledNames.of(columns["action"])
     if len(actions.names) < 2:
         raise InputError(
             f"--action {file.action}: every row has the action {actions.names[0]!r}; a policy needs two to choose."
@@ -103,7 +102,7 @@ def read_log(file: LogFile, connection: Any, scratch: Path) -> ReadLog:
     return _with_target(file, columns, decisions, actions)
 
 
-def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, actions: SpelledActions) -> ReadLog:
+def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, actions: SpelledNames) -> ReadLog:
     kind, names, unsupported = _target_kind(file, columns, actions), actions.names, 0.0
     unlogged: str | None = None
     predict: Callable[[], Predictions] | None = None
@@ -194,7 +193,7 @@ def _refuse_impossible(table: ibis.Table, file: LogFile) -> None:
         )
 
 
-def _target_kind(file: LogFile, columns: pa.Table, actions: SpelledActions) -> TargetKind:
+def _target_kind(file: LogFile, columns: pa.Table, actions: SpelledNames) -> TargetKind:
     """What the target column holds, as it was said or else as its values say.
 
     Raises:
@@ -220,7 +219,7 @@ def _target_kind(file: LogFile, columns: pa.Table, actions: SpelledActions) -> T
     return "probability"
 
 
-def _may_be_actions(numbers: pa.ChunkedArray, actions: SpelledActions) -> bool:
+def _may_be_actions(numbers: pa.ChunkedArray, actions: SpelledNames) -> bool:
     """Whether probabilities are logged actions as well; 0 and 1 may also be actions that were never logged."""
     logged = pc.is_in(numbers, pa.array(actions.numbers, pa.float64()))
     possible = pc.or_(logged, pc.is_in(numbers, pa.array([0.0, 1.0])))

@@ -325,9 +325,16 @@ REFUSED: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     "must hold true or false": (arms(ALIKE, closed=1), {"closed": "closed"}),
     "must hold times": (arms(ALIKE, met=1), {"exposed_at": "met", "outcome_at": "met"}),
     "no variant 'a'; did you mean 'A'": (arms(ALIKE), {"control": "a"}),
-    "has the variants 'B', 'b ', which differ only in case": (
-        arms({"A": 300, "B": 290, "b ": 290}, {"A": 3000, "B": 3000, "b ": 3000}),
-        {},
+    **{
+        f"has the variants {first!r}, {second!r}, which differ only in how they are written": (
+            arms({"A": 300, first: 290, second: 290}, {"A": 3000, first: 3000, second: 3000}),
+            {},
+        )
+        for first, second in (("B", "b "), ("01", "1"), ("1.5", "1.50"))
+    },
+    "has the variants '0', 'no', which differ only in how they are written": (
+        arms({"0": 300, "no": 290, "yes": 290}, {"0": 3000, "no": 3000, "yes": 3000}),
+        {"control": "0"},
     ),
     "only the control": (arms({"A": 300}, {"A": 3000}), {}),
     "more than 100 values": (arms(ALIKE).assign(arm=lambda rows: rows["user"].astype(str)), {"control": "1"}),
