@@ -13,6 +13,9 @@ from mlguide_assets.prepare.lake.lake import Lake
 EXPERIMENTS = "experiments"
 """The record of experiments: rows with an `event`; those of `MODELS_FIXED` hold versions by policy, as JSON."""
 
+CANARY_STEPS = "canary_steps"
+"""The record of canaries: every look at a `version` that goes live step by step."""
+
 STARTED: Final = "started"
 MODELS_FIXED: Final = "models"
 ENDED: Final = ("stopped", "finished")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlguide_assets.deploy.gate.held_challenger import held_challenger
+from mlguide_assets.deploy.gate.held_challenger import CANARY_STEPS, held_challenger
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
@@ -170,7 +170,8 @@ def rightful_challenger(lake: Lake) -> dict[str, Any] | None:
 def canaries(lake: Lake) -> list[dict[str, Any]]:
     """The versions that are to go live by canary: the first is the one that does, the others wait for its end.
 
-    None once another became champion since: they were not compared with it.
+    Where none has begun, as after the end of the one before, the newest goes live. None once another became champion
+    since: they were not compared with it.
     """
     last: dict[str, dict[str, Any]] = {}
     for row in decisions(lake):
@@ -178,7 +179,12 @@ def canaries(lake: Lake) -> list[dict[str, Any]]:
             last.clear()
         last.pop(row["version"], None)
         last[row["version"]] = row
-    return [row for row in last.values() if row["verdict"] == CANARY]
+    waiting = [row for row in last.values() if row["verdict"] == CANARY]
+    return waiting if len(waiting) < 2 or _has_begun(lake, waiting[0]["version"]) else waiting[::-1]
+
+
+def _has_begun(lake: Lake, version: str) -> bool:
+    return lake.exists(CANARY_STEPS) and version in lake.read_arrow(CANARY_STEPS)["version"].to_pylist()
 
 
 def champion_before(lake: Lake, version: str) -> str | None:

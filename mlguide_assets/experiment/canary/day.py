@@ -249,7 +249,7 @@ def _begin(settings: Canary) -> "Evaluation":
 
 
 def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[str, Any] | None:
-    """The decision on the version that goes live. Of several that wait to begin, the newest does."""
+    """The decision on the version that goes live. Where it has yet to begin, those before it no longer wait."""
     waiting = canaries(lake)
     if not waiting:
         return None
@@ -257,12 +257,12 @@ def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[s
         for row in waiting:
             _decide(home, lake, problem, _Ending(row, KEPT, "The problem file has no canary any more.", run_id))
         return None
-    if progress_of(lake, waiting[0]["version"]) is None:
-        for row in waiting[:-1]:
-            reason = f"Version {waiting[-1]['version']} passed the gate since, and goes live in its place."
+    first, *others = waiting
+    if progress_of(lake, first["version"]) is None:
+        for row in reversed(others):
+            reason = f"Version {first['version']} passed the gate since, and goes live in its place."
             _decide(home, lake, problem, _Ending(row, KEPT, reason, run_id))
-        return waiting[-1]
-    return waiting[0]
+    return first
 
 
 def _note_end(lake: Lake, run_id: str) -> None:

@@ -306,6 +306,21 @@ def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: Wor
     assert (again.version, pointed_version(harmless.house.bundles, CHALLENGER)) == ("3", "3")
 
 
+def test_after_an_abort_the_newest_that_waits_is_next_in_the_shadow_as_on_the_ramp(harm: Harm, tmp_path: Path) -> None:
+    world = harm.before.copied(tmp_path / "home")
+    for seed in "cd":
+        world.house.decide(seed, "canary")
+    assert pointed_version(world.house.bundles, CHALLENGER) == "2"
+    ended = world.look().progress
+    assert ended is not None
+    assert (ended.version, ended.action) == ("2", "abort")
+    assert [row["version"] for row in canaries(world.lake)] == ["4", "3"]
+    assert pointed_version(world.house.bundles, CHALLENGER) == "4"
+    begun = world.look().progress
+    assert begun is not None
+    assert (begun.version, [row["version"] for row in canaries(world.lake)]) == ("4", ["4"])
+
+
 def test_a_version_waits_while_an_experiment_decides_by_another_challenger(harmless: World) -> None:
     harmless.house.decide("c", "kept")
     begun = started(harmless.lake, arms=ON_CHALLENGER)
