@@ -35,6 +35,10 @@ def stop(home: Home, reason: str, as_json: bool) -> None:
     home.ensure_writable()
     lake = Lake(home.lake(problem.key))
     stopped = stop_canary(home, lake, problem, reason=reason, by=person())
+    # Once it is decided, since it takes longer to be imported.
+    from mlguide_assets.retrain.decision_alerts import announce_decisions
+
+    announce_decisions(home, problem)
     if as_json:
         print_json(standing(lake, problem))
         return

@@ -33,6 +33,10 @@ def _decide(home: Home, by_hand: Callable[[Home, Problem], tuple[str | None, Bun
     before, now = by_hand(home, problem)
     _say(home, before, now)
     _say_ended(live - _going_live(home, problem) - {now.version})
+    # Once it is decided, since it takes longer to be imported.
+    from mlguide_assets.retrain.decision_alerts import announce_decisions
+
+    announce_decisions(home, problem)
 
 
 def reproduce(home: Home, version: str) -> bool:

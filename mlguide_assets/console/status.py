@@ -19,7 +19,6 @@ from mlguide_assets.deploy.gate.history import (
 )
 from mlguide_assets.deploy.predictions_table import PREDICTIONS
 from mlguide_assets.english import agreeing, counted, plural
-from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.canary.record import running_canary
 from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.observe.alerts.alerting import book_of
@@ -60,7 +59,6 @@ def collect(home: Home) -> dict[str, Any]:
         "candidate_decision": _decision(candidate_decision(lake)),
         "last_decision": _decision(last_decision(lake)),
         "canary": _canary(lake),
-        "aborted_canary": _aborted_canary(lake),
         "gate": _gate(lake),
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
@@ -129,14 +127,6 @@ def _canary(lake: Lake) -> dict[str, Any] | None:
         "reason": found.reason,
         "waiting": [row["version"] for row in canaries(lake) if row["version"] != found.version],
     }
-
-
-def _aborted_canary(lake: Lake) -> dict[str, Any] | None:
-    """The canary that was aborted, until another version goes live: its alert opens only while 'mlguide ui' runs."""
-    found = canary_alert(lake)
-    if found is None:
-        return None
-    return {"version": found.facts["model_version"], "reason": found.happened, "follows": found.severity}
 
 
 def _gate(lake: Lake) -> list[dict[str, Any]]:

@@ -41,10 +41,6 @@ def print_status(status: dict[str, Any], home: Home, console: Console) -> None:
         seen = f"version {canary['version']} is seen by {percent(canary['share'])} of the units since {canary['since']}"
         waits = "".join(f" Version {version} waits for its end." for version in canary["waiting"])
         console.print(_section("Canary", f"{seen}. {canary['reason']}{waits}"))
-    if status["aborted_canary"]:
-        aborted = status["aborted_canary"]
-        said = f"version {aborted['version']} was aborted. {aborted['reason']} {aborted['follows']}"
-        console.print(_section("Canary", said))
     if status["monitoring"]:
         _print_monitoring(status["monitoring"], home, console)
     if status["incidents"]:

@@ -146,9 +146,11 @@ def canary_steps(context: dg.AssetExecutionContext, workspace: Workspace, **tabl
     from mlguide_assets.defs.metadata import metadata_of_kept, version_of
     from mlguide_assets.experiment.canary.day import look_at_canary
     from mlguide_assets.experiment.tables import CANARY_STEPS
+    from mlguide_assets.retrain.decision_alerts import announce_decisions
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     look = look_at_canary(home, lake, problem, tables=tables, run_id=context.run.run_id)
+    announce_decisions(home, problem)
     if look.late:
         context.log.warning(f"The canary: {look.late}")
     share = look.progress.share if look.progress else 0.0

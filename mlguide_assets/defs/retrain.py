@@ -34,12 +34,14 @@ retraining_job = dg.define_asset_job(
 def champion_rollback(workspace: Workspace, champion_watch: Any) -> dg.MaterializeResult[None]:
     """Brings back the champion before, where champion_watch found the new one significantly worse."""
     from mlguide_assets.observe.performance.champion_watch import Watch
+    from mlguide_assets.retrain.decision_alerts import announce_decisions
     from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
 
     home, problem = workspace.home, workspace.problem
     installed = finish_installation(home, workspace.lake, problem)
     watch = Watch.from_table(champion_watch.to_pyarrow())
     version = roll_back_if_worse(watch, home, problem)
+    announce_decisions(home, problem)
     return dg.MaterializeResult(metadata={"rolled_back_to": version or "none", "installed": installed or "none"})
 
 

@@ -1,23 +1,19 @@
 """What is wrong with the champion, its rows and its outcomes: the alerts that the sensors open and close."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
-from mlguide_assets.deploy.gate.history import ROLLED_BACK, rightful_champion
-from mlguide_assets.experiment.canary.alert import canary_alert
 from mlguide_assets.experiment.plan_alert import experiment_alerts
 from mlguide_assets.observe.alerts.alert import (
-    CANARY_ABORT,
     DATA_OLD,
     OUTCOMES_MISSING,
     PERFORMANCE_DROP,
     PERFORMANCE_GAP,
-    ROLLBACK,
     ROWS_LOST,
     Alert,
 )
@@ -29,7 +25,7 @@ from mlguide_assets.observe.freshness.missing_outcomes import missing_outcomes_a
 from mlguide_assets.observe.freshness.old_data import old_data_alert
 from mlguide_assets.observe.performance.verdict import VERDICTS
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.rollback import WATCHER
+from mlguide_assets.retrain.decision_alerts import decision_alerts
 from mlguide_assets.retrain.trigger_state import rows_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import model_name
@@ -55,8 +51,7 @@ def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[
     return {
         PERFORMANCE_DROP: drop_alert(verdicts, cost_effect=against_training),
         PERFORMANCE_GAP: gap_alert(gaps, cost_effect=against_estimate),
-        ROLLBACK: rollback_alert(lake, version),
-        CANARY_ABORT: canary_alert(lake),
+        **decision_alerts(lake, version),
         **experiment_alerts(lake, problem),
         OUTCOMES_MISSING: missing_outcomes_alert(days, problem),
         DATA_OLD: old_data_alert(days, problem, today=today),
@@ -86,25 +81,3 @@ def cost_effects(
         return None, None
     cost = window_cost(realised, costs)
     return None if at_training is None else cost - at_training, cost - window_cost(estimated, costs)
-
-
-def rollback_alert(lake: Lake, serving: str | None) -> Alert | None:
-    """A champion was rolled back automatically, and nobody decided on another since; None otherwise.
-
-    Args:
-        serving: the version in production. One that a killed run has put on record only is not it yet.
-    """
-    last = rightful_champion(lake)
-    if last is None or (last["verdict"], last["decided_by"]) != (ROLLED_BACK, WATCHER) or last["version"] != serving:
-        return None
-    return Alert(
-        key=ROLLBACK,
-        kind="performance",
-        level="act",
-        title=f"The champion was rolled back to version {serving}",
-        happened=" ".join(last["reasons"]),
-        since=datetime.fromisoformat(last["decided_at"]).astimezone(UTC),
-        severity=f"Version {serving} serves again; what it replaced never comes back automatically.",
-        next_step="'mlguide history' shows how it came; asset champion_watch has the numbers.",
-        facts={"model_version": last["champion_before"], "champion": serving},
-    )

@@ -48,7 +48,6 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "monitoring": None,
         "incidents": [],
         "canary": None,
-        "aborted_canary": None,
         "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
         "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
@@ -236,12 +235,6 @@ def test_what_was_decided_on_another_version_does_not_hide_the_decision_on_the_c
     assert "Gate  canary (version 3): version 1 (xgboost) is champion" in gate
     assert "It passed the gate and goes live by canary." in gate
     assert "Version 3 passed the gate since" in since
-
-
-def test_an_aborted_canary_is_said_without_the_daemon_that_opens_its_alert() -> None:
-    aborted = {"version": "2", "reason": "It is significantly harmful.", "follows": "Version 1 serves all units again."}
-    said = printed({**status(ALONE, ALONE), "aborted_canary": aborted})
-    assert "Canary  version 2 was aborted. It is significantly harmful. Version 1 serves all units again." in said
 
 
 def test_versions_that_wait_for_the_end_of_a_canary_are_named_with_it() -> None:

@@ -22,7 +22,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.observe.performance.champion_watch import LIMIT, Watch, compare, watch_champion
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain import rollback as acting
-from mlguide_assets.retrain.incidents import rollback_alert
+from mlguide_assets.retrain.decision_alerts import rollback_alert
 from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
 from mlguide_assets.retrain.ticks import TickLog, ticks_of
 from mlguide_assets.settings import Home

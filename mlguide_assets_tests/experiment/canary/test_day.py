@@ -20,6 +20,7 @@ from mlguide_assets.console import decide
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.promotion import Canary
+from mlguide_assets.defs.experiment import canary_steps as canary_steps_asset
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.gate.history import canaries, record, verdicts_of_registry, withdrawal
 from mlguide_assets.deploy.gate.override import promote, rollback
@@ -38,7 +39,8 @@ from mlguide_assets.experiment.canary.record import COLUMNS, add_step, canary_st
 from mlguide_assets.experiment.day import assign_day
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import CANARY_ABORT, Alert
+from mlguide_assets.observe.alerts.alerting import book_of
 from mlguide_assets.prepare.hosts.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.rollback import finish_installation
@@ -557,6 +559,20 @@ def test_an_abort_opens_an_alert_until_another_version_goes_live(harm: Harm, tmp
     assert found.facts == {"model_version": "2", "champion": "1"}
     world.house.decide("c", "canary")
     assert canary_alert(world.lake) is None
+
+
+def test_the_run_that_aborts_opens_the_alert_and_a_promotion_by_hand_closes_it(harm: Harm, tmp_path: Path) -> None:
+    world = harm.before.copied(tmp_path / "home")
+    workspace = SimpleNamespace(home=world.home, lake=world.lake, problem=world.problem)
+    context = SimpleNamespace(run=SimpleNamespace(run_id="day"), log=None)
+    world.lake.write("user_emails", arrow("user_emails", world.sends))
+    asset: Any = canary_steps_asset.op.compute_fn
+    asset.decorated_fn(context, workspace, **tables_of_actions(world.lake, world.problem))
+    book = book_of(world.home, world.problem)
+    assert [each.key for each in book.incidents()] == [CANARY_ABORT]
+    world.home.active_problem.write_text(dump_problem(world.problem))
+    decide.promote(world.home, "2", "It was the weather.")
+    assert book.incidents() == []
 
 
 def test_status_and_stop_on_the_command_line(harmless: World) -> None:
