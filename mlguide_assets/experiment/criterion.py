@@ -1,5 +1,6 @@
 """The verdict of an experiment as a criterion of the gate: a row, since the gate imports nothing from here."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -9,7 +10,7 @@ from mlguide_assets.deploy.gate.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.gate.gate import Verdict
 from mlguide_assets.deploy.gate.history import WAITING, DecidedMeanwhileError, decisions
 from mlguide_assets.deploy.gate.promotion import decide_again, install_challenger, install_promoted
-from mlguide_assets.deploy.gate.recorded_criteria import RECORDED_CRITERIA, record_criterion
+from mlguide_assets.deploy.gate.recorded_criteria import record_criterion, recorded_criteria
 from mlguide_assets.experiment.arm_effects import primary_effects
 from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
 from mlguide_assets.experiment.exposure import exposures_of
@@ -71,15 +72,8 @@ def decide_on_waiting(home: Home, lake: Lake, problem: Problem, *, run_id: str) 
 
     Each verdict of an experiment is used once, also where the version goes on to wait, for a person.
     """
-    if not lake.exists(RECORDED_CRITERIA):
-        return []
     last = {row["version"]: row for row in decisions(lake)}
-    recorded = {row["version"]: row["recorded_at"] for row in lake.read_arrow(RECORDED_CRITERIA).to_pylist()}
-    due = [
-        version
-        for version, row in last.items()
-        if row["verdict"] == WAITING and version in recorded and recorded[version] > row["decided_at"]
-    ]
+    due = [version for version, row in last.items() if row["verdict"] == WAITING and _has_news(lake, row)]
     found = []
     for version in due:
         # A person may promote it meanwhile.
@@ -89,3 +83,16 @@ def decide_on_waiting(home: Home, lake: Lake, problem: Problem, *, run_id: str) 
         install_promoted(home, lake, problem)
         install_challenger(home, lake, problem)
     return found
+
+
+def _has_news(lake: Lake, row: Mapping[str, Any]) -> bool:
+    """Whether something was recorded of a version that its decision does not know yet, whenever that was.
+
+    By what the decision names, and no clock: it may have been set back, and both may have been in one second.
+    """
+    known = [(each["criterion"], each["reason"]) for each in json.loads(row["criteria"])]
+    return not all(
+        # What decides nothing is named with that remark behind it.
+        any(name == found.criterion and reason.startswith(found.reason) for name, reason in known)
+        for found in recorded_criteria(lake, row["version"])
+    )

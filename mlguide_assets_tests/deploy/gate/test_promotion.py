@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,9 @@ from mlguide_assets.deploy.registry.registration import registry_of
 from mlguide_assets.deploy.registry.registry import Registry
 from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.canary.evaluation import Evaluation
+from mlguide_assets.experiment.canary.record import add_step
+from mlguide_assets.experiment.criterion import decide_on_waiting
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.prepare.hosts.scratch import SCRATCH
 from mlguide_assets.prepare.lake.lake import Lake
@@ -213,7 +217,8 @@ def test_a_promotion_whose_features_the_problem_lost_is_not_installed(house: Hou
 
 
 def verdict_of_experiment(lake: Lake, version: str, *, passed: bool) -> None:
-    criterion = Criterion(EXPERIMENT, 0.8, 0.7, 0.9, 1.0, passed, "The experiment says so.")
+    said = "The experiment says so." if passed else "The experiment says no."
+    criterion = Criterion(EXPERIMENT, 0.8, 0.7, 0.9, 1.0, passed, said)
     record_criterion(lake, version=version, criterion=criterion, recorded_by="personalised v1")
 
 
@@ -234,6 +239,18 @@ def test_a_version_that_waits_for_an_experiment_is_promoted_by_its_verdict(house
     )
     with pytest.raises(InputError, match="Version 2 was promoted: only a version that waits"):
         decide_again(house.home, house.lake, problem, "2", run_id="run 11")
+
+
+def test_a_verdict_is_used_once_in_whatever_second_it_was_recorded(house: House) -> None:
+    problem = PROBLEM.model_copy(update={"approval": "required"})
+    house.decide("b", "waiting")
+    assert decide_on_waiting(house.home, house.lake, problem, run_id="run 9") == []
+    verdict_of_experiment(house.lake, "2", passed=True)
+    for expected in (["waiting"], []):
+        assert decide_on_waiting(house.home, house.lake, problem, run_id="run 10") == expected
+    verdict_of_experiment(house.lake, "2", passed=False)
+    assert decide_on_waiting(house.home, house.lake, problem, run_id="run 11") == ["waiting"]
+    assert decide_on_waiting(house.home, house.lake, problem, run_id="run 12") == []
 
 
 def test_an_experiment_against_a_champion_that_was_replaced_promotes_nothing(house: House) -> None:
@@ -305,8 +322,10 @@ def test_pointer_and_alias_agree_with_the_record_after_a_crash_and_a_look(
 def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House) -> None:
     for data, verdict in (("b", "kept"), ("c", "canary"), ("d", "kept"), ("e", "canary")):
         house.decide(data, verdict)
-    assert [row["version"] for row in canaries(house.lake)] == ["3", "5"]
-    assert house.install_challenger() == "3"
+    assert ([row["version"] for row in canaries(house.lake)], house.install_challenger()) == (["5", "3"], "5")
+    begun = Evaluation("start", 0, 0.01, "It begins.", ())
+    add_step(house.lake, begun, version="3", champion="1", day=date(2024, 3, 1), run_id="")
+    assert ([row["version"] for row in canaries(house.lake)], house.install_challenger()) == (["3", "5"], "3")
     end = Criterion("canary", 1.02, 0.9, 1.15, 1.2, True, "It went live.")
     record_criterion(house.lake, version="3", criterion=end, recorded_by="canary")
     problem = PROBLEM.model_copy(update={"canary": Canary()})
