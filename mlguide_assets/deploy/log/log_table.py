@@ -65,6 +65,6 @@ def log_columns(decision: Decision) -> dict[str, str]:
         "scoring_ms": "Of these, what the model took for all requests that it scored together: how long it makes them "
         "wait, whichever model scores.",
         "experiment": "The experiment whose arm the unit met by the answer; null where there is none.",
-        "experiment_version": "Its version.",
+        "experiment_version": "Its version; of a canary, it counts the shares of the units that see it.",
         "arm": "The arm that the unit met.",
     }

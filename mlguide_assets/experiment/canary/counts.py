@@ -64,15 +64,15 @@ def _plan(lake: Lake, progress: Progress, table: str) -> ibis.Table | None:
 
 
 def _log(lake: Lake, progress: Progress) -> ibis.Table | None:
-    """The answers to units of the canary, each with the share that saw it by the wall's clock."""
-    rows = _since(lake, PREDICTION_LOG, progress.spans[0][0].date())
+    """The answers to units of the canary, each with the share that saw it, by the route that the server followed."""
+    rows = _since(lake, PREDICTION_LOG, progress.logged_since)
     if rows is None or "arm" not in rows.columns:
         return None
-    *earlier, last = [share for _, share in progress.spans if share]
-    ends = [at for at, _ in progress.spans[1:]]
-    cases = [(rows.answered_at < ibis.timestamp(end), share) for end, share in zip(ends, earlier, strict=False)]
-    share = ibis.cases(*cases, else_=last) if cases else ibis.literal(last)
-    return rows.filter(rows.experiment == progress.experiment).mutate(share=share.cast("float64").round(_DIGITS))
+    # Of answers by a route of an earlier version of this project it is not known, so they do not count.
+    rows = rows.filter(rows.experiment == progress.experiment, rows.experiment_version.isin(progress.route_versions))
+    known = zip(progress.route_versions, progress.shares, strict=True)
+    share = ibis.cases(*[(rows.experiment_version == version, round(share, _DIGITS)) for version, share in known])
+    return rows.mutate(share=share.cast("float64"))
 
 
 def _own_ms(log: ibis.Table) -> ibis.Value:

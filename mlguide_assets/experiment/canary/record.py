@@ -74,7 +74,8 @@ class Progress:
         champion: the version that it is held against.
         step, share: as of the last look; the share is 0 once it has ended.
         begun, step_begun, looked: days of the data: its first, its step's first, and the last look's.
-        spans: since when (UTC, by the wall's clock) which share of the units has seen it.
+        logged_since: the first day (UTC, by the wall's clock) on which servers may have answered by it.
+        shares: of the units, those that have seen it, in turn.
         findings: of the last look, as `Finding.to_json` gives them, guardrails first.
     """
 
@@ -87,7 +88,8 @@ class Progress:
     begun: date
     step_begun: date
     looked: date
-    spans: tuple[tuple[datetime, float], ...]
+    logged_since: date
+    shares: tuple[float, ...]
     findings: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -101,16 +103,22 @@ class Progress:
         return name_of(self.version)
 
     @property
+    def route_versions(self) -> tuple[int, ...]:
+        """Of the route at each of the shares. Earlier versions of this project called all of them 1."""
+        return tuple(range(2, 2 + len(self.shares)))
+
+    @property
     def route(self) -> Route | None:
         """Which units a server answers by it; None once it has ended.
 
         The salt is the version's own, and the range of the canary keeps its start: a larger share moves no unit.
+        The version of the route counts the shares, so that each answer in the log says which of them it was given at.
         """
         if not self.share:
             return None
         arms = (Arm(TREATMENT, "challenger", round(self.share * SIZE)), Arm(CONTROL, "champion", SIZE))
         models = {"champion": self.champion, "challenger": self.version}
-        return Route(self.experiment, 1, (), f"{CANARY_SALT}{self.version}", arms, models=models)
+        return Route(self.experiment, self.route_versions[-1], (), f"{CANARY_SALT}{self.version}", arms, models=models)
 
 
 def name_of(version: str) -> str:
@@ -169,11 +177,8 @@ def _progress(rows: list[dict[str, Any]]) -> Progress | None:
         return None
     last = rows[-1]
     at_step = next(row for row in rows if row["step"] == last["step"])
-    spans = tuple(
-        (datetime.fromisoformat(row["recorded_at"]).replace(tzinfo=None), row["share"])
-        for before, row in zip([None, *rows], rows, strict=False)
-        if before is None or before["share"] != row["share"]
-    )
+    changes = zip([None, *rows], rows, strict=False)
+    shares = tuple(row["share"] for before, row in changes if before is None or before["share"] != row["share"])
     return Progress(
         version=last["version"],
         champion=last["champion"],
@@ -184,6 +189,8 @@ def _progress(rows: list[dict[str, Any]]) -> Progress | None:
         begun=date.fromisoformat(rows[0]["day"]),
         step_begun=date.fromisoformat(at_step["day"]),
         looked=date.fromisoformat(last["day"]),
-        spans=spans,
+        # Not the first look's: the clock may have been set back since.
+        logged_since=min(datetime.fromisoformat(row["recorded_at"]).date() for row in rows),
+        shares=shares,
         findings=tuple(json.loads(last["evidence"])),
     )

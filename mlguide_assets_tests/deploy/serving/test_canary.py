@@ -17,7 +17,7 @@ USERS, EMAILS = tuple(range(1, 31)), [3, 5]
 
 def canary(share: float) -> Route:
     day = date(2024, 4, 20)
-    progress = Progress("2", "1", "start", 0, share, "", day, day, day, ())
+    progress = Progress("2", "1", "start", 0, share, "", day, day, day, day, (share,))
     assert progress.route is not None
     return progress.route
 

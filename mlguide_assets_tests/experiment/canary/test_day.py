@@ -218,14 +218,17 @@ def test_a_canary_whose_bundle_is_damaged_gets_another_one_and_goes_on(harmless:
 
 def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(house: House) -> None:
     # So many outcomes that few days are enough.
-    world, met, shares = World(house, harm=1.0, chance=0.08), [], []
+    world, met, shares, versions = World(house, harm=1.0, chance=0.08), [], [], set()
     while not (shares and not shares[-1]):
         found = world.live()
         assert found.progress is not None
         shares.append(found.progress.share)
+        versions |= {(shares[-1], route.version) for route in read_routes(house.bundles)}
         met.append(world.seen())
         assert world.day < FIRST + timedelta(days=30)
     assert sorted(set(shares)) == [0, *CANARY.ramp]
+    # By which the log says at which share an answer was given.
+    assert versions == {(share, version) for version, share in enumerate(CANARY.ramp, start=2)}
     assert world.actions()[0] == "start"
     assert world.actions()[-1] == "promote"
     # Who is in stays in; nobody but units of the champion's policy is.
