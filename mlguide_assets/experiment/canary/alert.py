@@ -3,22 +3,24 @@
 from datetime import UTC, datetime
 
 from mlguide_assets.deploy.gate.held_challenger import experiments_that_hold
-from mlguide_assets.deploy.gate.history import ABORTED, CANARY, PROMOTED, decisions
-from mlguide_assets.experiment.canary.record import BY
+from mlguide_assets.deploy.gate.history import ABORTED, PROMOTED, decisions
+from mlguide_assets.experiment.canary.record import BY, last_canary
 from mlguide_assets.observe.alerts.alert import CANARY_ABORT, Alert
 from mlguide_assets.prepare.lake.lake import Lake
 
 
 def canary_alert(lake: Lake) -> Alert | None:
-    """The last canary was aborted by its guardrails; None once another version goes live or was promoted.
+    """The last canary was aborted by its guardrails; None once another has begun, or a version was promoted.
 
     One that a person stopped needs no alert.
     """
-    relevant = [row for row in decisions(lake) if row["verdict"] in (PROMOTED, CANARY, ABORTED)]
-    if not relevant or relevant[-1]["verdict"] != ABORTED or relevant[-1]["decided_by"] != BY:
+    last = next((row for row in reversed(decisions(lake)) if row["verdict"] in (PROMOTED, ABORTED)), None)
+    if last is None or last["verdict"] != ABORTED or last["decided_by"] != BY:
         return None
-    last = relevant[-1]
     version, champion = last["version"], last["champion_before"]
+    # A version that waited for this end passed the gate before it.
+    if (newest := last_canary(lake)) is not None and newest.version != version:
+        return None
     held = experiments_that_hold(lake, version)
     others = f", but those of {held.named}, where version {version} goes on" if held else ""
     record = "Table canary_steps has what was counted at every look; 'mlguide history' has the decision."

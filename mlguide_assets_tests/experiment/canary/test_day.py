@@ -321,9 +321,11 @@ def test_after_an_abort_the_newest_that_waits_is_next_in_the_shadow_as_on_the_ra
     assert (ended.version, ended.action) == ("2", "abort")
     assert [row["version"] for row in canaries(world.lake)] == ["4", "3"]
     assert pointed_version(world.house.bundles, CHALLENGER) == "4"
+    assert canary_alert(world.lake) is not None
     begun = world.look().progress
     assert begun is not None
     assert (begun.version, [row["version"] for row in canaries(world.lake)]) == ("4", ["4"])
+    assert canary_alert(world.lake) is None
 
 
 def test_a_version_waits_while_an_experiment_decides_by_another_challenger(harmless: World) -> None:
@@ -561,6 +563,8 @@ def test_an_abort_opens_an_alert_until_another_version_goes_live(harm: Harm, tmp
     assert found.happened.startswith("It is significantly harmful")
     assert found.facts == {"model_version": "2", "champion": "1"}
     world.house.decide("c", "canary")
+    assert canary_alert(world.lake) == found
+    assert world.look().said == "It begins with 5% of the units."
     assert canary_alert(world.lake) is None
 
 
