@@ -59,11 +59,12 @@ class Snapshot:
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
-    def from_manifest(cls, manifest: bytes, origin: object) -> "Snapshot":
+    def from_manifest(cls, manifest: bytes, origin: object, remedy: str = "restore it from a backup") -> "Snapshot":
         """The snapshot that `to_manifest` wrote, by this version of the package or an earlier one.
 
         Args:
             origin: where it was read, for messages.
+            remedy: what to do where it is damaged, likewise.
 
         Raises:
             InputError: it is damaged, or names files elsewhere, which might then be read or removed.
@@ -75,7 +76,7 @@ class Snapshot:
                 return cls(**stored, partitions=files)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass
-        raise InputError(f"{origin} is damaged, or of a later version of mlguide: restore it from a backup.")
+        raise InputError(f"{origin} is damaged, or of a later version of mlguide: {remedy}.")
 
 
 def is_plain(name: str) -> bool:

@@ -254,18 +254,50 @@ def test_the_folder_of_an_engine_that_was_killed_while_it_wrote_goes_with_the_ne
     assert values(lake) == [2]
 
 
-@pytest.mark.parametrize("content", [b"", b"../../t/snapshots/x", b"000009-0123456789ab", b"\xff\x00"])
-def test_a_damaged_pointer_is_said_and_nothing_is_written_over_it(local: Lake, content: bytes) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"../../t/snapshots/x", b"000002-0123", b"\xff\x00", "folder"])
+def test_a_pointer_that_is_lost_or_damaged_is_known_from_the_newest_manifest(
+    local: Lake, content: bytes | str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     """Taken for a table that is not there yet, it would lose all rows to the next writer."""
-    local.write("t", numbers(1, 2))
+    local.append("t", numbers(1))
+    newest = local.append("t", numbers(2))
     pointer = local.root / "t" / "current"
-    whole = pointer.read_bytes()
-    pointer.write_bytes(content)
-    for ask in (lambda: values(local), lambda: local.write("t", numbers(3)), lambda: local.history("t")):
-        with pytest.raises(InputError, match=r"current is damaged: .*restore it from a backup"):
+    pointer.unlink()
+    if isinstance(content, str):
+        pointer.mkdir()
+    elif content is not None:
+        pointer.write_bytes(content)
+    assert local.exists("t")
+    assert local.tables() == {"t": newest}
+    assert local.history("t")[-1] == newest
+    third = local.append("t", numbers(3))
+    assert (values(local), pointer.read_text()) == ([1, 2, 3], third.id)
+    assert f"{pointer} was lost or damaged" in caplog.text
+    local.restore("t", None)
+    assert not local.exists("t")
+
+
+def test_a_manifest_that_is_gone_is_said_and_what_the_advice_leaves_is_the_write_before(local: Lake) -> None:
+    local.append("t", numbers(1))
+    newest = local.append("t", numbers(2))
+    (local.root / "t" / "snapshots" / f"{newest.id}.json").unlink()
+    for ask in (lambda: values(local), lambda: local.append("t", numbers(3)), lambda: local.history("t")):
+        with pytest.raises(InputError, match=rf"{newest.id}.json is gone: restore it .*, or remove it, and .*current"):
             ask()
-    pointer.write_bytes(whole)
-    assert values(local) == [1, 2]
+    (local.root / "t" / "current").unlink()
+    assert values(local) == [1]
+
+
+def test_a_damaged_manifest_of_an_earlier_snapshot_is_no_reason_not_to_write_unless_it_is_pinned(local: Lake) -> None:
+    first, second = (local.write("t", numbers(number)) for number in (1, 2))
+    third = local.write("t", numbers(3))
+    (local.root / "t" / "snapshots" / f"{first.id}.json").write_bytes(b"{")
+    assert local.history("t") == [second, third]
+    local.pin("t", second.id, "learned")
+    (local.root / "t" / "snapshots" / f"{second.id}.json").write_bytes(b"{")
+    with pytest.raises(InputError, match=f"{second.id}.json is damaged"):
+        local.write("t", numbers(4))
+    assert values(local) == [3]
 
 
 DAMAGED = [b"", b"{", b"[]", b"{}", b"\xff", b'{"partitions": {"all": 1}}', b"[" * 100_000]
