@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mlguide_assets.console.terminal import console, print_json, screen
-from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.loading import current_problem, readable_problems
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, pointed_version
 from mlguide_assets.deploy.gate.history import ROLLED_BACK, canaries, decisions, rightful_champion
@@ -84,7 +84,7 @@ def show_history(home: Home, as_json: bool) -> None:
 
 
 def _problem(home: Home) -> Problem:
-    if not home.active_problem.is_file():
+    if not home.active_problem.exists() and not readable_problems(home):
         raise InputError(f"Nothing was run in {home.root} yet, so there is no version to decide on: run 'mlguide run'.")
     return current_problem(home)
 

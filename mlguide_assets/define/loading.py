@@ -130,14 +130,29 @@ def current_problem(home: Home) -> Problem:
     The home's is that of the last run that succeeded, or, where none did yet, of the one that was tried.
 
     Raises:
-        InputError: it was started for a problem that the home does not have.
+        InputError: it was started for a problem that the home does not have; or the file that says which one the home
+            works on is broken, or gone from a home of several.
     """
     if chosen := os.environ.get(PROBLEM_VARIABLE):
         return problem_of_home(home, chosen) if _NAME.fullmatch(chosen) else _parse_variable(chosen)
-    for kept in (home.active_problem, home.first_problem):
-        if kept.is_file():
-            return load_problem(str(kept))
-    return load_problem(DEFAULT_PROBLEM)
+    known, path = readable_problems(home), home.active_problem
+    if path.is_file():
+        try:
+            return load_problem(str(path))
+        except InputError as error:
+            raise InputError(f"{error} Or {_written_again(known)}." if known else str(error)) from error
+    if len(known) > 1:
+        raise InputError(f"{path}, which says which problem this home works on, is gone: {_written_again(known)}.")
+    if known:
+        return next(iter(known.values()))
+    return load_problem(str(home.first_problem) if home.first_problem.is_file() else DEFAULT_PROBLEM)
+
+
+def _written_again(known: Mapping[str, Problem]) -> str:
+    """What writes the file again that says which problem a home works on."""
+    names = [problem.key if len(_called(problem.name, known)) > 1 else problem.name for problem in known.values()]
+    runs = " or ".join(f"'mlguide run --problem {name}'" for name in names)
+    return f"let {runs} write it again"
 
 
 def problems_of_home(home: Home) -> dict[str, Problem]:

@@ -254,6 +254,24 @@ def test_the_problem_of_a_process_is_the_given_one_then_the_homes_then_the_defau
     assert current_problem(home).name == "other"
 
 
+def test_where_the_file_of_a_homes_problem_is_lost_the_home_knows_it_from_its_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that took the default for it would say that nothing was run."""
+    monkeypatch.delenv(PROBLEM_VARIABLE, raising=False)
+    home = Home(tmp_path)
+    home.problems.mkdir()
+    (home.problems / "shop.yaml").write_text(VALID)
+    assert current_problem(home).name == "shop"
+    home.active_problem.write_text("name: [")
+    with pytest.raises(InputError, match=r"not YAML.* Or let 'mlguide run --problem shop' write it again"):
+        current_problem(home)
+    home.active_problem.unlink()
+    (home.problems / "other.yaml").write_text(re.sub("name: shop", "name: other", VALID))
+    with pytest.raises(InputError, match=r"problem\.yaml.* is gone: let 'mlguide run --problem other' or 'mlguide run"):
+        current_problem(home)
+
+
 def test_a_zone_is_spelled_as_the_list_of_zones_does() -> None:
     def read(zone: str) -> str:
         return EventTable.model_validate(
