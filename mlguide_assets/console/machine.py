@@ -11,7 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlguide_assets.define.loading import readable_problems
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.hosts.database import database_refusal
+from mlguide_assets.prepare.lake.data_files import WITHOUT_DATA_FILE
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.settings import Home
 
 _ANOTHER_HOME = "choose another home with --home"
 FULL_BYTES = 16 * 2**20
@@ -30,6 +35,13 @@ _DAMAGED = (
     r"file is not a database|database disk image is malformed",
     "A database of {place} is damaged ({words})",
     f"restore it from a backup, or {_ANOTHER_HOME}",
+)
+_DAMAGED_FILE = (
+    r"no magic bytes found at end of file|too small to be a parquet file|parquet file is likely corrupted"
+    r"|payload value bigger than allowed|decompression failure|could not read enough bytes from file"
+    r"|tprotocolexception|don't know what type|invalid ttype|no more data to read",
+    "{place} is damaged",
+    WITHOUT_DATA_FILE,
 )
 _HISTORY = "restore it from a backup, or remove it (the history of runs goes with it; tables and models stay)"
 _CAUSES: tuple[tuple[str, str, str], ...] = (
@@ -56,11 +68,7 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "wait until it ends, or stop it",
     ),
     _DAMAGED,
-    (
-        r"no magic bytes found at end of file|too small to be a parquet file",
-        "{place} is damaged (it is not a whole Parquet file)",
-        "restore it from a backup",
-    ),
+    _DAMAGED_FILE,
     (r"too many open files", "This process may not open more files", "raise the limit, such as with 'ulimit -n 4096'"),
     (
         r"memoryerror|out ?of ?memory|cannot allocate memory|unable to allocate|failed to allocate|bad_?alloc"
@@ -89,6 +97,8 @@ def sentence(text: str, place: Path) -> str | None:
             if cause is _DAMAGED and (damaged := _damaged_database(where)):
                 where, refused = damaged, "The database {place} is damaged ({words})"
                 remedy = _HISTORY if place / "dagster" in damaged.parents else remedy
+            if cause is _DAMAGED_FILE and not named:
+                where = _damaged_data_file(place) or where
             said = refused.format(place=where, words=found[0].lower())
             if place not in (where, *where.parents) and Path(tempfile.gettempdir()) in where.parents:
                 remedy = remedy.replace(_ANOTHER_HOME, "name another folder for temporary files with TMPDIR")
@@ -108,6 +118,17 @@ def _damaged_database(home: Path) -> Path | None:
             continue
         except sqlite3.DatabaseError:
             return path
+    return None
+
+
+def _damaged_data_file(home: Path) -> Path | None:
+    """The data file of a home's lakes that DuckDB does not read, which most of its errors do not name."""
+    of_folders = (path.name for path in (home / "lake").glob("[!.]*"))
+    for problem in sorted({*of_folders, *readable_problems(Home(home))}):
+        # What else is damaged there is said where it is met.
+        with contextlib.suppress(InputError, OSError):
+            if found := Lake(Home(home).lake(problem)).damaged_file():
+                return found
     return None
 
 

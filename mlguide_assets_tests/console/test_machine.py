@@ -8,6 +8,8 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 import sqlalchemy
 
@@ -15,6 +17,7 @@ from mlguide_assets.console.machine import refusal, sentence
 from mlguide_assets.console.run import run
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 HOME = Path("/homes/mine")
@@ -59,6 +62,22 @@ def test_a_damaged_database_is_named_with_what_is_lost_without_it(tmp_path: Path
     said = str(sentence("DatabaseError: (sqlite3.DatabaseError) file is not a database", tmp_path))
     assert said.startswith(f"The database {tmp_path / name} is damaged")
     assert remedy in said
+
+
+@pytest.mark.parametrize("table", ["kept", "written"])
+def test_a_damaged_data_file_that_duckdb_does_not_name_is_named(tmp_path: Path, table: str) -> None:
+    """Such as one with other bytes where a page begins."""
+    lake = Lake(Home(tmp_path).lake("shop"))
+    for name in ("kept", "written"):
+        lake.write(name, pa.table({"n": range(10_000)}))
+    (file,) = lake.files(table)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4] + b"\xff" * 40 + whole[44:])
+    with pytest.raises(duckdb.Error) as caught:
+        lake.read(table).to_pyarrow()
+    said = str(refusal(caught.value, tmp_path))
+    assert said.startswith(f"{file} is damaged: restore it from a backup, or remove it where 'mlguide run' computes")
+    assert sentence("Error: TProtocolException: Invalid data", tmp_path / "other") is not None
 
 
 def test_a_full_disk_of_temporary_files_is_no_fault_of_the_home(

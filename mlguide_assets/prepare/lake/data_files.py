@@ -6,10 +6,11 @@ A file is written under a temporary name and renamed once the disk has its conte
 by manifests (`pointers`), not here.
 """
 
+import contextlib
 import hashlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,9 @@ from mlguide_assets.prepare.lake.snapshots import DataFile
 
 if TYPE_CHECKING:
     import ibis
+
+WITHOUT_DATA_FILE = "restore it from a backup, or remove it where 'mlguide run' computes its table"
+"""What to do where a data file is damaged: a run computes the partitions again whose files are gone."""
 
 MANY = 4
 """Partitions above which they are written side by side."""
@@ -102,13 +106,30 @@ def read_file(path: Path) -> pa.Table:
         InputError: it is damaged.
     """
     state = path.stat()
-    try:
+    with naming_damage(path):
         return pq.ParquetFile(path).read() if state.st_size > SMALL else _small_file(path, state.st_mtime_ns)
+
+
+@contextlib.contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Turn what Arrow finds wrong in a data file into one sentence.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         # What the system refuses has a number; what Arrow finds wrong in the file has none.
         if getattr(error, "errno", None) is not None:
             raise
-        raise InputError(f"{path} is damaged: restore it from a backup.") from error
+        raise InputError(f"{path} is damaged: {WITHOUT_DATA_FILE}, then run again.") from error
+
+
+def is_as_written(path: Path, file: DataFile) -> bool:
+    """Whether a file still has the content that it was named by; all of it is read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
 
 
 @lru_cache(MOST_SMALL)

@@ -23,7 +23,14 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.changes import Changes
-from mlguide_assets.prepare.lake.data_files import Partitions, TableLike, read_file, write_files
+from mlguide_assets.prepare.lake.data_files import (
+    Partitions,
+    TableLike,
+    is_as_written,
+    naming_damage,
+    read_file,
+    write_files,
+)
 from mlguide_assets.prepare.lake.erasure import Change, ChangeNotes, rewrite
 from mlguide_assets.prepare.lake.failures import naming_lost_files
 from mlguide_assets.prepare.lake.opening import open_stores
@@ -165,8 +172,9 @@ class Lake:
         found: list[pa.Table] = []
         for key in keys:
             (path,) = self._files.paths(snapshot.table, [snapshot.partitions[key]])
-            file = pq.ParquetFile(path)
-            found.append(pa.Table.from_batches(itertools.islice(file.iter_batches(count), 1), file.schema_arrow))
+            with naming_damage(path):
+                file = pq.ParquetFile(path)
+                found.append(pa.Table.from_batches(itertools.islice(file.iter_batches(count), 1), file.schema_arrow))
             if sum(len(rows) for rows in found) >= count:
                 break
         return pa.concat_tables(found, promote_options="default").slice(0, count)
@@ -174,6 +182,18 @@ class Lake:
     def held(self, table: str, files: Files) -> dict[str, DataFile]:
         """Those of some files, by partition, that are there in full length."""
         return self._files.held(table, files)
+
+    def damaged_file(self) -> Path | None:
+        """A data file on this host that no longer has the content it was written with, which whoever met it did not
+        name; None where there is none. All of the lake is read.
+        """
+        for table in self._pointers.tables():
+            files = {file.file: file for each in self.history(table) for file in each.partitions.values()}
+            for name, file in files.items():
+                path = self._files.folder(table) / name
+                if path.is_file() and not is_as_written(path, file):
+                    return path
+        return None
 
     def scratch(self, what: str) -> AbstractContextManager[Path]:
         """A folder below the lake for the length of a `with` block; see `Session.scratch`."""

@@ -1,5 +1,6 @@
 """The data files of a lake in a folder: they are where they were written."""
 
+import os
 import shutil
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,9 @@ from pathlib import Path
 
 from mlguide_assets.prepare.files import remove_left
 from mlguide_assets.prepare.lake.snapshots import DataFile, History, Snapshot
+
+_END = b"PAR1"
+"""How every Parquet file ends."""
 
 
 @dataclass(frozen=True)
@@ -70,4 +74,9 @@ class LocalFiles:
 
 
 def _is_whole(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+    """Whether a file has its length, and ends as it was written: a power cut may leave zeros."""
+    if not path.is_file() or path.stat().st_size != size:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-len(_END), os.SEEK_END)
+        return stream.read() == _END
