@@ -109,7 +109,7 @@ def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> st
             else "nor was one of that name ever before the gate, see 'mlguide history'"
         )
         raise InputError(
-            f"Version {target} never was champion here, so it has no bundle to go back to ({listed}): {remedy}."
+            f"There is no bundle of version {target} among those of earlier champions ({listed}): {remedy}."
         )
     return target
 
