@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mlguide_assets.console.dagster_files import refusing_settings
 from mlguide_assets.observe.alerts.failed_runs import PROCESS_GONE, job_in_words
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.hosts.run_lock import run_lock_holder
@@ -32,7 +33,9 @@ def instance_of(home: Home) -> Iterator["dg.DagsterInstance"]:
     """Dagster's record of runs in a home."""
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(plain_path(home.dagster))) as instance:
+    with refusing_settings(home):
+        found = dg.DagsterInstance.from_config(str(plain_path(home.dagster)))
+    with found as instance:
         yield instance
 
 

@@ -75,7 +75,7 @@ def _write_instance(path: Path) -> None:
     Raises:
         InputError: they name another storage.
     """
-    before = path.read_text(encoding="utf-8") if path.exists() else None
+    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
     own = (before if before is not None else DAGSTER_YAML).replace(_STORAGE, "")
     wanted = f"{own.rstrip()}\n{_STORAGE}" if os.environ.get(DATABASE_VARIABLE) else own
     if wanted != own and _NAMES_STORAGE.search(own):

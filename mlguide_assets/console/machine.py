@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlguide_assets.define.loading import readable_problems
@@ -78,6 +78,7 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "problem file, or fewer simulated --sends",
     ),
 )
+_DATABASES = ("*.db", "*.sqlite")
 _PATH = re.compile(r"['\"](/[^'\"\n]+)['\"]")
 
 
@@ -94,7 +95,9 @@ def sentence(text: str, place: Path) -> str | None:
             where = Path(named[1]) if named else place
             # SQLite calls it that, too, when it finds no room to share memory with other processes.
             _, refused, remedy = _FULL if cause is _BROKEN and _is_full(where) else cause
-            if cause is _DAMAGED and (damaged := _damaged_database(where)):
+            if cause is _DAMAGED and (
+                damaged := damaged_database(sorted(path for kind in _DATABASES for path in where.rglob(kind)))
+            ):
                 where, refused = damaged, "The database {place} is damaged ({words})"
                 remedy = _HISTORY if place / "dagster" in damaged.parents else remedy
             if cause is _DAMAGED_FILE and not named:
@@ -106,9 +109,14 @@ def sentence(text: str, place: Path) -> str | None:
     return None
 
 
-def _damaged_database(home: Path) -> Path | None:
-    """The database of a home that SQLite does not read, which its own error does not name."""
-    for path in sorted(path for kind in ("*.db", "*.sqlite") for path in home.rglob(kind)):
+def history_damaged(database: Path) -> str:
+    """What to do about a damaged database of Dagster's."""
+    return f"The database {database} is damaged: {_HISTORY}, then run again; what was there before is untouched."
+
+
+def damaged_database(paths: Iterable[Path]) -> Path | None:
+    """The first database that SQLite does not read, which its own error does not name."""
+    for path in paths:
         try:
             with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
                 if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):

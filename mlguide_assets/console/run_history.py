@@ -15,6 +15,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 
+from mlguide_assets.console.dagster_files import refusing_settings
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.settings import Home
 
@@ -107,11 +108,13 @@ def recording(home: Home) -> Iterator["dg.DagsterInstance"]:
     from dagster._core.instance.ref import InstanceRef
 
     folder = str(plain_path(home.dagster))
-    ref, default = InstanceRef.from_dir(folder), InstanceRef.config_defaults(folder)
-    events = default["event_log_storage"]
-    if ref.storage_data == default["storage"] and events is not None:
-        storage = {"module": __name__, "class": OpenEventLog.__name__, "config": events.config_dict}
-        ref = InstanceRef.from_dir(folder, overrides={"event_log_storage": storage})
-    with dg.DagsterInstance.from_ref(ref) as instance:
+    with refusing_settings(home):
+        ref, default = InstanceRef.from_dir(folder), InstanceRef.config_defaults(folder)
+        events = default["event_log_storage"]
+        if ref.storage_data == default["storage"] and events is not None:
+            storage = {"module": __name__, "class": OpenEventLog.__name__, "config": events.config_dict}
+            ref = InstanceRef.from_dir(folder, overrides={"event_log_storage": storage})
+        found = dg.DagsterInstance.from_ref(ref)
+    with found as instance:
         instance.get_event_log_handler = lambda: EventHandler(instance)  # type: ignore[assignment,method-assign,return-value]
         yield instance

@@ -25,6 +25,7 @@ from filelock import Timeout
 
 from mlguide_assets.console import code_server
 from mlguide_assets.console.child import PATIENCE_SECONDS
+from mlguide_assets.console.dagster_files import refuse_damaged_history
 from mlguide_assets.console.dead_runs import end_dead_runs, instance_of
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.switches import follow_locations
@@ -75,6 +76,7 @@ def serve(home: Home, host: str, port: int) -> int:
     ):
         if not is_loopback(host):
             console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI has no password.")
+        refuse_damaged_history(home)
         with instance_of(home) as instance:
             end_dead_runs(home, instance, console.print)
             _follow_problems(home, instance)

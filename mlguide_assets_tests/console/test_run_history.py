@@ -6,8 +6,11 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from mlguide_assets.console.dagster_files import refuse_damaged_history
+from mlguide_assets.console.dead_runs import instance_of
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.run_history import OpenEventLog, recording
+from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
 
@@ -71,3 +74,33 @@ def test_a_storage_that_the_user_names_is_used(home: Home, tmp_path: Path) -> No
     with recording(home) as instance:
         assert type(instance.event_log_storage) is SqliteEventLogStorage
     assert (other / "history" / "runs" / "index.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a: [", r"expected the node content.* in line 1"),
+        (b"run_coordinator: 5", "run_coordinator must be dict"),
+        (b"nonsense: 3", 'unexpected config entry "nonsense"'),
+        (b"[1]", "to parse to dictionary"),
+        (b"\xb0\xff", "'utf-8'"),
+    ],
+)
+def test_settings_that_dagster_cannot_use_are_said_in_one_sentence(home: Home, content: bytes, reason: str) -> None:
+    (home.dagster / "dagster.yaml").write_bytes(content)
+    for opened in (recording, instance_of):
+        with pytest.raises(InputError, match=rf"dagster\.yaml .*{reason}.*: fix it, or delete it"), opened(home):
+            pass
+    enter(home)
+
+
+@pytest.mark.parametrize("name", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+def test_a_damaged_database_is_said_before_a_daemon_starts_that_would_do_nothing(home: Home, name: str) -> None:
+    with recording(home) as instance:
+        dg.materialize([number], instance=instance)
+    refuse_damaged_history(home)
+    path = home.dagster / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(InputError, match=f"The database {path} is damaged: restore it from a backup, or remove it"):
+        refuse_damaged_history(home)
