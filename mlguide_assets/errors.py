@@ -22,6 +22,14 @@ class RunFailedError(Exception):
     """A run failed for a reason that is not the user's; its text says where to look."""
 
 
+def not_permitted(error: OSError) -> InputError:
+    """For a file that is there and that this user may not read: nothing is known of what is in it."""
+    return InputError(
+        f"{error.filename} cannot be read by this user (permission denied): run as the user who owns it, or change its "
+        f"owner or mode."
+    )
+
+
 def first_line(error: BaseException | str) -> str:
     """The beginning of what an engine says, up to a whole word. What is secret in it must be masked before.
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Literal
 
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, not_permitted
 from mlguide_assets.prepare.files import make_durable, set_mode
 from mlguide_assets.prepare.hosts.shared_files import (
     change,
@@ -284,6 +284,8 @@ def _pointer(bundles: Path, role: Role) -> _Pointer | None:
     path = pointer_path(bundles, role)
     try:
         return _parsed(read(path), path)
+    except PermissionError as error:
+        raise not_permitted(error) from error
     except OSError:
         raise _damaged_pointer(path) from None
 
@@ -336,6 +338,8 @@ def _fault(path: Path, digest: str | None) -> str | None:
         return "was changed" if digest not in (None, _sha256(path)) else None
     except FileNotFoundError:
         return "is missing"
+    except PermissionError as error:
+        raise not_permitted(error) from error
     except OSError as error:
         return f"cannot be read ({error.strerror})"
 

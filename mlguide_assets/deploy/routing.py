@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets.define.policies import Policy
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, not_permitted
 from mlguide_assets.prepare.hosts.shared_files import change, read
 from mlguide_assets.statistics.draws import Unit, draw
 
@@ -184,6 +184,8 @@ def read_routes(bundles: Path) -> tuple[Route, ...]:
     path = bundles / ROUTING
     try:
         return _parsed(read(path))
+    except PermissionError as error:
+        raise not_permitted(error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is damaged (it does not say which units are in which arm): delete it, then 'mlguide run' writes "

@@ -29,6 +29,7 @@ from mlguide_assets.deploy.bundle import (
     verify_bundle,
 )
 from mlguide_assets.errors import InputError
+from mlguide_assets_tests.other_user import not_allowed_to_read
 from mlguide_assets_tests.processes import PROCESSES
 
 METADATA: dict[str, Any] = {"trained_at": "2025-01-01T00:00:00+00:00", "threshold": 0.04, "lineage": {"id": "abc"}}
@@ -360,6 +361,16 @@ def test_a_pointer_that_is_none_is_refused_by_its_name(bundle: Path, content: by
         assert "\n" not in str(caught.value)
     pointer.unlink()
     set_champion(bundle.parent, "3")
+    assert champion(bundle.parent) is not None
+
+
+@pytest.mark.parametrize("name", ["champion.json", "3/metadata.json"])
+def test_what_this_user_may_not_read_is_not_called_damaged(bundle: Path, name: str) -> None:
+    """Who deletes the pointer loses the hashes of earlier champions, and with them every rollback."""
+    set_champion(bundle.parent, "3")
+    refused = r"\.json cannot be read by this user \(permission denied\): run as the user who owns it"
+    with not_allowed_to_read(bundle.parent / name), pytest.raises(InputError, match=refused):
+        champion(bundle.parent)
     assert champion(bundle.parent) is not None
 
 

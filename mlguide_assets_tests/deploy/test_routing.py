@@ -21,6 +21,7 @@ from mlguide_assets.deploy.routing import (
 )
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import SIZE, draw
+from mlguide_assets_tests.other_user import not_allowed_to_read
 
 ROUTE = Route(
     "fewer_losses",
@@ -49,6 +50,12 @@ def test_routes_are_read_as_they_were_written_and_none_leave_no_file(tmp_path: P
 def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / ROUTING).write_text('{"routes": [{"experiment": "x"}]}')
     with pytest.raises(InputError, match=r"routing\.json is damaged"):
+        read_routes(tmp_path)
+
+
+def test_a_file_that_this_user_may_not_read_is_not_called_damaged(tmp_path: Path) -> None:
+    write_routes(tmp_path, [ROUTE])
+    with not_allowed_to_read(tmp_path / ROUTING), pytest.raises(InputError, match="run as the user who owns it"):
         read_routes(tmp_path)
 
 
