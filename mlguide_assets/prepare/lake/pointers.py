@@ -160,12 +160,22 @@ class LocalPointers:
             path.unlink(missing_ok=True)
 
     def pins(self, table: str) -> dict[str, str]:
-        """The pinned snapshots of a table: reason → snapshot id."""
+        """The pinned snapshots of a table: reason → snapshot id.
+
+        Raises:
+            InputError: one is damaged. A writer that took it for none would let go what is kept for it alone.
+        """
         pins: dict[str, str] = {}
         for path in sorted((self.root / table / "pins").glob("[!.]*")):
             # It may be unpinned meanwhile.
             with contextlib.suppress(FileNotFoundError):
-                pins[path.name] = path.read_text(encoding="utf-8").strip()
+                found = "" if path.is_dir() else path.read_bytes().decode(errors="replace").strip()
+                if not _ID.fullmatch(found):
+                    raise InputError(
+                        f"{path} is damaged, which says what is kept of table {table!r} for {path.name}: restore it "
+                        f"from a backup, or remove it; then what is kept for it alone goes with the next write."
+                    )
+                pins[path.name] = found
         return pins
 
     def _remedy(self, table: str, snapshot_id: str | None) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import remove_left
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets_tests.prepare.lake.tables import numbers, values
@@ -100,6 +102,25 @@ def test_a_reason_is_a_plain_name(lake: Lake, reason: str) -> None:
         with pytest.raises(ValueError, match="is a plain name"):
             refused()
     assert values(lake) == [1]
+
+
+@pytest.mark.parametrize("content", [b"", b"000001-0123", b"\xff\x00", None])
+def test_a_damaged_pin_is_said_before_a_writer_lets_go_what_it_kept(local: Lake, content: bytes | None) -> None:
+    first = local.write("t", numbers(0))
+    local.pin("t", first.id, "learned")
+    pin = local.root / "t" / "pins" / "learned"
+    pin.unlink()
+    if content is None:
+        pin.mkdir()
+    else:
+        pin.write_bytes(content)
+    for ask in (lambda: local.pinned("t"), lambda: local.write("t", numbers(1))):
+        with pytest.raises(InputError, match=f"{pin} is damaged, .*: restore it from a backup, or remove it"):
+            ask()
+    assert values(local) == [0]
+    remove_left(pin)
+    local.write("t", numbers(1))
+    assert values(local) == [1]
 
 
 def test_unpinning_what_nobody_pinned_makes_nothing(lake: Lake) -> None:
