@@ -56,6 +56,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "{place} cannot be read or written by this user (permission denied)",
         "run as the user who owns it, or change its owner or mode",
     ),
+    (r"is a directory", "{place} is a folder, where a file is expected", "move it away"),
+    (r"not a directory", "{place}, or what should be a folder above it, is a file", "move that file away"),
     (
         r"no locks available|function not implemented|operation not supported",
         "The file system of {place} lacks something that is needed ({words})",

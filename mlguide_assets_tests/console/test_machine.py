@@ -27,6 +27,8 @@ REFUSED = {
     "IOException: IO Error: Could not write file: Disk quota exceeded": ("/homes/mine", "disk is full"),
     "PermissionError: [Errno 13] Permission denied: '/homes/mine/.run.lock'": (".run.lock", "permission denied"),
     "OperationalError: attempt to write a readonly database": ("/homes/mine", "read-only"),
+    "IsADirectoryError: [Errno 21] Is a directory: '/homes/mine/clocks/x.json'": ("/homes/mine/clocks/x.json", "move"),
+    "NotADirectoryError: [Errno 20] Not a directory: '/homes/mine/lake/t'": ("/homes/mine/lake/t", "is a file"),
     "OSError: [Errno 37] No locks available": ("/homes/mine", "local disk"),
     "OutOfMemoryException: Out of Memory Error: could not allocate block (SET memory_limit='3GB')": (
         "memory",
@@ -116,8 +118,8 @@ def test_the_cause_of_an_error_is_looked_at() -> None:
 
 
 def test_every_error_of_the_system_names_its_file() -> None:
-    error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/a/file/x")
-    assert str(refusal(error, HOME)).startswith("/a/file/x: not a directory")
+    error = OSError(errno.ELOOP, os.strerror(errno.ELOOP), "/a/file/x")
+    assert str(refusal(error, HOME)).startswith("/a/file/x: too many levels of symbolic links")
 
 
 def test_a_world_that_there_is_no_memory_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
