@@ -147,8 +147,9 @@ class _Processes:
                 time.sleep(_LOOK_SECONDS)
                 if time.monotonic() >= due:
                     self._end_dead_runs(instance)
-                    if message := what_to_do(problems, problems := _files_of_problems(self._home)):
-                        _report(message)
+                    before, problems = problems, _files_of_problems(self._home)
+                    if before != problems:
+                        _report(what_to_do(before, problems, list(broken_problems(self._home).values())))
                     for log in self._logs.values():
                         bound(log)
                     due = time.monotonic() + _LOOK_AFTER_SECONDS
@@ -256,14 +257,17 @@ def _files_of_problems(home: Home) -> dict[str, str]:
     return found
 
 
-def what_to_do(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """What to tell of problem files that are others than at the last look; None where they are not.
+def what_to_do(before: Mapping[str, str], now: Mapping[str, str], broken: Sequence[InputError] = ()) -> str:
+    """What to tell of problem files that are others than at the last look.
 
     >>> what_to_do({"churn.yaml": "a"}, {"churn.yaml": "b"})
     "A problem file of the home has changed: press 'Reload definitions' in the UI to work by it."
     """
-    if before == now:
-        return None
+    if broken:
+        return (
+            f"A problem file of the home is broken. This UI goes on with what it has loaded, and what it starts fails: "
+            f"{' '.join(map(str, broken))}"
+        )
     if before.keys() == now.keys():
         return "A problem file of the home has changed: press 'Reload definitions' in the UI to work by it."
     return "The home has other problems than this UI: start it again to work on all of them."

@@ -261,10 +261,14 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> 
 
 def test_a_problem_file_that_is_new_or_has_changed_is_told_with_what_to_do() -> None:
     one, other = {"a.yaml": "1"}, {"a.yaml": "2"}
-    assert what_to_do(one, one) is None
-    assert "Reload definitions" in str(what_to_do(one, other))
-    assert "start it again" in str(what_to_do(one, {**one, "b.yaml": "1"}))
-    assert "start it again" in str(what_to_do(one, {}))
+    assert "Reload definitions" in what_to_do(one, other)
+    assert "start it again" in what_to_do(one, {**one, "b.yaml": "1"})
+    assert "start it again" in what_to_do(one, {})
+    # To reload what is broken would take away what is loaded.
+    said = what_to_do(one, other, [InputError("a.yaml, line 2: fix it.")])
+    assert "is broken" in said
+    assert said.endswith("a.yaml, line 2: fix it.")
+    assert "Reload" not in said
 
 
 def test_of_a_new_home_it_says_that_nothing_was_run(
