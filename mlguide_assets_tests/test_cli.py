@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.loading import dump_problem
-from mlguide_assets.settings import COMMANDS_ON_A_HOME, HOME_VARIABLE
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.settings import COMMANDS_ON_A_HOME, HOME_VARIABLE, Home
 from mlguide_assets_tests.samples import sample_problem, sample_tables, write_sample
 
 
@@ -199,3 +201,14 @@ def test_what_a_check_found_is_the_one_json_value_also_where_it_refuses(tmp_path
     done = CliRunner().invoke(app, ["check", str(tmp_path / "few.yaml"), "--json"])
     found = json.loads(done.stdout)
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"mlguide: {found['refused']}")
+
+
+def test_what_a_machine_refuses_names_commands_that_find_the_home(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    lake = Lake(home.lake("sample"))
+    lake.write("contract_results", pa.table({"rule": ["x"]}))
+    (file,) = lake.files("contract_results")
+    file.write_bytes(b"garbage" * 100)
+    home.active_problem.write_text(dump_problem(sample_problem("nowhere")))
+    code, said = run("export", "contract_results", "--out", str(tmp_path / "x.csv"), "--home", str(tmp_path))
+    assert (code, f"'mlguide run --home {tmp_path}' computes" in " ".join(said.split())) == (2, True)

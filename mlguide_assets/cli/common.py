@@ -136,7 +136,7 @@ def handle_errors(
             from mlguide_assets.console.machine import refusal
 
             if refused := refusal(error, home.root):
-                _fail(refused, 2, as_json)
+                _fail(home.commands(refused), 2, as_json)
             raise
 
     wrapper.__signature__ = _with_problem(command)  # type: ignore[attr-defined]
