@@ -15,6 +15,7 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.contracts.contract_tables import QUARANTINED, QUARANTINED_COLUMNS
+from mlguide_assets.prepare.contracts.id_matches import refuse_unmatched_ids
 from mlguide_assets.prepare.contracts.validation import RuleResult, accepted_order, validate
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Listed, entities_of, rows_without
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
@@ -102,6 +103,7 @@ def _read_and_validate(
         tables = {name: rows_without(name, rows, entity, lists) for name, rows in tables.items()}
     if kept_away is not None and kept_away.entries:
         forget_truth(oracle, kept_away, problem, connection)
+    as_read = dict(tables)
     tables = _for_engine(tables, lake, scratch)
     now, schema, rules = _now(problem, until), problem.schema, problem.rules
     by_time = [name for name, table in schema.event_tables.items() if table.own_time]
@@ -127,6 +129,9 @@ def _read_and_validate(
     for each in validated.values():
         quarantined = quarantined.with_more(each.quarantined)
     results = [*others.results, *(result for each in validated.values() for result in each.results)]
+    if all(result.action != "block" or result.passed for result in results):
+        for warning in refuse_unmatched_ids(problem, as_read):
+            report(warning)
     whole = {name: rows.order_by(accepted_order(schema.tables[name])) for name, rows in others.accepted.items()}
     accepted = {**whole, **{name: each.accepted for name, each in validated.items()}}
     return Ingested(tuple(results), accepted, quarantined, describe(problem))

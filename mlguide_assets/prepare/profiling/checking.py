@@ -18,6 +18,7 @@ from mlguide_assets.english import agreeing, counted, percent, with_article
 from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB
+from mlguide_assets.prepare.contracts.id_matches import refuse_unmatched_ids
 from mlguide_assets.prepare.contracts.refusals import sets_most_aside
 from mlguide_assets.prepare.contracts.validation import Validated, validate
 from mlguide_assets.prepare.duckdb.connection import read_parquet
@@ -102,9 +103,10 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Repo
     references = _references(problem, validated.accepted)
     decisions: Decisions | None = None
     automatic: tuple[ListedFeature, ...] = ()
+    of_ids: list[str] = []
     if not blocked:
         _require_rows(validated, accepted)
-        _require_references(problem, references)
+        of_ids = refuse_unmatched_ids(problem, validated.accepted)
         _require_label(problem, validated.accepted)
         report("counting decisions")
         decided = _decided(problem, validated.accepted, connection, scratch)
@@ -115,6 +117,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Repo
         *changing_warnings(problem),
         *of_clocks,
         *warned,
+        *of_ids,
         *_partly_found(problem, references),
         *values_not_found(problem, validated.accepted),
         *(decisions_to_look_at(problem, decisions) if decisions else []),
@@ -198,17 +201,6 @@ def _referring(problem: Problem, tables: Tables, name: TableName, column: str, n
     keys = tables[target].select(id=tables[target][problem.schema.entity_tables[target].key].cast("string"))
     counts = ids.aggregate(values=ids.count(), found=ids.id.isin(keys.id).sum()).to_pyarrow().to_pylist()[0]
     return _Referring(name, column, noun, counts["values"], int(counts["found"] or 0))
-
-
-def _require_references(problem: Problem, references: list[_Referring]) -> None:
-    for each in references:
-        if each.values and not each.found:
-            target = problem.schema.table_of(each.noun)
-            raise InputError(
-                f"tables.{each.table}.of: none of the {each.values:,} values of {each.column!r} is the id of "
-                f"{with_article(each.noun)} in {target}: "
-                f"name the column that holds the ids of {each.noun}, or another key there."
-            )
 
 
 def _partly_found(problem: Problem, references: list[_Referring]) -> list[str]:
