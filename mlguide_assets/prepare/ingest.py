@@ -26,6 +26,7 @@ from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.partitions.digests import digest
 from mlguide_assets.prepare.partitions.events import validate_events
 from mlguide_assets.prepare.partitions.rebuilding import current, fingerprint, plan
+from mlguide_assets.prepare.sources.casting import IdColumn, nouns_of
 from mlguide_assets.prepare.sources.changed_files import refusing_changed_files
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_faults import refusing_parquet_faults
@@ -95,7 +96,10 @@ def _read_and_validate(
 ) -> Ingested:
     connection = lake.connection
     plans = followed_plans(problem, lake, until=until)
-    tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans)
+    before = _learned_ids(problem, lake)
+    tables = read_source(
+        problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans, before=before
+    )
     # Where hosts share it, it is no file of this one.
     kept_away = ForgetList.load(forgotten) if forgotten is not None else None
     for entity in entities_of(problem):
@@ -135,6 +139,17 @@ def _read_and_validate(
     whole = {name: rows.order_by(accepted_order(schema.tables[name])) for name, rows in others.accepted.items()}
     accepted = {**whole, **{name: each.accepted for name, each in validated.items()}}
     return Ingested(tuple(results), accepted, quarantined, describe(problem))
+
+
+def _learned_ids(problem: Problem, lake: Lake) -> dict[IdColumn, bool]:
+    """Whether the ids are whole numbers of the tables that a model in use has learned from: those are pinned."""
+    types = {name: lake.read(name).schema() for name in problem.tables if lake.exists(name) and lake.pinned(name)}
+    return {
+        (name, column): bool(types[name][column].is_integer())
+        for name, table in problem.tables.items()
+        for column in nouns_of(table)
+        if name in types and column in types[name]
+    }
 
 
 def _set_aside_of(quarantined: Mapping[TableName, ibis.Table], before: Snapshot | None) -> Partitions:

@@ -26,6 +26,9 @@ from mlguide_assets.prepare.sources.spellings import (
 )
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format, without_infinity
 
+IdColumn = tuple[TableName, str]
+"""A table and its column of ids."""
+
 
 def cast_to_schema(
     raw: ibis.Table,
@@ -154,12 +157,12 @@ def _find(columns: tuple[str, ...], name: str, column: Column, place: str) -> st
 
 
 def text_ids_of(
-    tables: Mapping[TableName, EntityTable | EventTable], whole: Mapping[tuple[TableName, str], bool]
+    tables: Mapping[TableName, EntityTable | EventTable], whole: Mapping[IdColumn, bool]
 ) -> dict[TableName, frozenset[str]]:
     """Per table the columns of ids that are texts. The ids of one entity have one type in all tables.
 
     Args:
-        whole: (table, column of ids) → whether these are whole numbers, as `spellings.are_whole_numbers` finds.
+        whole: whether ids are whole numbers, as `spellings.are_whole_numbers` finds.
     """
     of_noun: dict[str, bool] = {}
     for name, table in tables.items():

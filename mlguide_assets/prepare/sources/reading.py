@@ -4,10 +4,11 @@ A source is a function that lands each table as an Ibis expression with the sour
 Renaming, casting and validation are the same for all of them.
 """
 
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ibis
@@ -28,7 +29,7 @@ from mlguide_assets.english import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.sources.addresses import expand_variables
-from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of
+from mlguide_assets.prepare.sources.casting import IdColumn, cast_to_schema, find_columns, nouns_of, text_ids_of
 from mlguide_assets.prepare.sources.clock_changes import clock_changes
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
@@ -36,7 +37,7 @@ from mlguide_assets.prepare.sources.finding import find_table
 from mlguide_assets.prepare.sources.newest import ORDER, with_newer_rows
 from mlguide_assets.prepare.sources.packaged import folder_of
 from mlguide_assets.prepare.sources.simulated import read_payment_simulator, read_simulator
-from mlguide_assets.prepare.sources.spellings import are_whole_numbers, without_null_words
+from mlguide_assets.prepare.sources.spellings import are_whole_numbers, read_numbers, without_null_words
 from mlguide_assets.progress import Report
 
 
@@ -49,6 +50,7 @@ def read_source(
     report: Report = lambda _: None,
     until: datetime | None = None,
     plans: Plans = NO_PLANS,
+    before: Mapping[IdColumn, bool] = MappingProxyType({}),
 ) -> dict[TableName, ibis.Table]:
     """Read the tables of a problem.
 
@@ -59,18 +61,20 @@ def read_source(
         report: called with what is being read.
         until: a simulated world is shown as it was known at this instant (default: its end); others ignore it.
         plans: what a simulated world follows; others ignore it.
+        before: whether the ids are whole numbers of which a model has learned; other ids are what most of them are.
 
     Returns:
         Per table, the columns of the problem file with the types of their kinds, `unreadable`: what could not be read
         as such, or null, and where older rows of a key are set aside, `newer_rows` (see `newest.py`).
 
     Raises:
-        InputError: the source or a table cannot be read, or lacks a column or any row.
+        InputError: the source or a table cannot be read, or lacks a column or any row, or holds ids of another
+            type than before.
     """
     report(f"reading from {describe(problem)}")
     newest = {rule.table for rule in problem.rules if isinstance(rule, NewestKnown)}
     raw = _read_raw(problem, connection, newest, scratch, report, oracle=oracle, until=until, plans=plans)
-    text_ids = _text_ids(raw, problem)
+    text_ids = _text_ids(raw, problem, before)
     _report_left_out(raw, problem, report)
     return {
         name: _cast(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)
@@ -152,14 +156,33 @@ def _place(name: TableName, problem: Problem) -> str:
     return f"{_names(problem)[name]} of {describe(problem)}"
 
 
-def _text_ids(raw: dict[TableName, ibis.Table], problem: Problem) -> dict[TableName, frozenset[str]]:
-    """Per table the columns whose ids are texts, such as UUIDs, as the values of all tables show."""
+def _text_ids(
+    raw: dict[TableName, ibis.Table], problem: Problem, before: Mapping[IdColumn, bool]
+) -> dict[TableName, frozenset[str]]:
+    """Per table the columns whose ids are texts, such as UUIDs, as the values of all tables show.
+
+    Texts stay texts: what was predicted for `7` is found by `7`.
+    """
     whole = {}
     for name, table in problem.tables.items():
         found = find_columns(raw[name].columns, table, _place(name, problem))
         for column in nouns_of(table):
-            whole[name, column] = are_whole_numbers(without_null_words(raw[name][found[column]], in_text=False))
+            ids = without_null_words(raw[name][found[column]], in_text=False)
+            whole[name, column] = before.get((name, column), True) and are_whole_numbers(ids)
+            if before.get((name, column)) and not whole[name, column]:
+                raise InputError(_no_numbers_any_more(ids, column, _place(name, problem)))
     return text_ids_of(problem.tables, whole)
+
+
+def _no_numbers_any_more(ids: ibis.Column, column: str, place: str) -> str:
+    rows = ids.name("id").as_table()
+    text = rows["id"].cast("string")
+    found = rows.aggregate(other=text.min(where=read_numbers(rows["id"]).isnull()), last=text.max())
+    other, last = found.to_pyarrow().to_pylist()[0].values()
+    return (
+        f"{place}: {column} holds ids such as {other or last!r}, and the model in production has learned from whole "
+        f"numbers alone: write whole numbers there, or give another --home to start from the new ids."
+    )
 
 
 def _report_left_out(raw: dict[TableName, ibis.Table], problem: Problem, report: Report) -> None:
