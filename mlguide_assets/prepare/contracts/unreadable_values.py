@@ -4,11 +4,16 @@ Plain text in, plain text out. How values are read: `sources/spellings.py` and `
 """
 
 import re
+import unicodedata
+from datetime import UTC, datetime
 
-from mlguide_assets.define.dates import format_since_1970, may_be_of_excel
-from mlguide_assets.define.schema import EntityTable, EventTable
+from mlguide_assets.define.dates import EXCEL, SINCE_1970, format_since_1970, formats_that_read, may_be_of_excel
+from mlguide_assets.define.schema import DECIMAL_COMMA, EntityTable, EventTable
 from mlguide_assets.prepare.sources.names import plain
 
+_MINUS = "\\-\u2010-\u2015\u2212"
+"""What may be meant for a minus, within brackets of a pattern."""
+_OTHER_MINUS = dict.fromkeys((*range(8208, 8214), 8722), "-")
 _FORMATS = {"seconds": "epoch_s", "milliseconds": "epoch_ms", "microseconds": "epoch_us", "nanoseconds": "epoch_ns"}
 
 
@@ -19,15 +24,30 @@ def cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
     value = re.split(rf", (?:{others})=", rest)[0].strip()
     if plain(value) == plain(table.columns[column].name or column):
         return f"{column} holds {value!r}, its own name: a second header stands among the rows; remove that line"
+    format = table.columns[column].format
     match table.columns[column].kind:
         case "time":
-            return cause_of_time(column, value)
+            return cause_of_time(column, value, format)
         case "number":
-            return cause_of_fraction(column, value)
+            return (
+                cause_of_decimal_comma(column, value) if format == DECIMAL_COMMA else cause_of_fraction(column, value)
+            )
         case "flag":
             return f"{column} must be a flag, and {value[:40]!r} is none; write true and false, yes and no, or 1 and 0"
         case kind:
             return cause_of_number(column, value, is_id=kind == "id")
+
+
+def cause_of_decimal_comma(column: str, text: str) -> str:
+    """The same of a column whose numbers have a decimal comma, as the problem file states.
+
+    >>> cause_of_decimal_comma("amount", "12.5")
+    "amount must be a number with a decimal comma, as its format says, and '12.5' has a point there; write 12,5"
+    """
+    must = f"{column} must be a number with a decimal comma, as its format says, and {text[:40]!r}"
+    if re.fullmatch(r"[+-]?\d*\.\d+", text, re.ASCII):
+        return f"{must} has a point there; write {text.replace('.', ',')}"
+    return f"{must} is none; write it as in 1.234,56, and leave it empty where it is not known"
 
 
 def cause_of_fraction(column: str, text: str) -> str:
@@ -45,6 +65,13 @@ def cause_of_fraction(column: str, text: str) -> str:
             f"{must} can be {point} or {text.replace(',', '.')}; write {point} without a comma if it is the first, and "
             f"state format: decimal_comma for the column in the problem file if it is the second"
         )
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3}){2,}", text):
+        return (
+            f"{must} has points between thousands; state format: decimal_comma for the column in the problem file, or "
+            f"write it without, as in {text.replace('.', '')}"
+        )
+    if re.fullmatch(r"[+-]?[1-9]\d?(,\d{2})+,\d{3}(\.\d+)?", text):
+        return f"{must} has commas between digits; write it without, as in {text.replace(',', '')}"
     if re.fullmatch(r"[+-]?[\d.' \u2019\u00a0\u202f]*,\d+", text):
         return (
             f"{must} has a comma for its decimal point; state format: decimal_comma for the column in the problem "
@@ -96,24 +123,45 @@ def _cause_of_any_number(must: str, text: str) -> str | None:
         return f"{must} has marks between thousands; write it without, as in {re.sub(r'[^0-9.+-]', '', text)}"
     if re.fullmatch(r"\(\d+(\.\d+)?\)", text):
         return f"{must} is how accounts write a negative one; write -{text[1:-1]}"
+    digits = unicodedata.normalize("NFKC", text.translate(_OTHER_MINUS))
+    if digits != text and re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", digits):
+        return f"{must} is written with other signs than 0 to 9 and -; write {digits}"
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?-", text):
+        return f"{must} has its minus behind; write -{text[:-1]}"
+    if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+", text):
+        return f"{must} is too large; leave it empty where it is not known"
     if not text.startswith("#") and (alone := _number_within(text)):
         return f"{must} is more than one; write the number alone, as in {alone}"
     return None
 
 
 def _number_within(text: str) -> str | None:
-    """The number of a text that has a unit or a currency beside it.
+    """The number of a text that has a unit or a currency beside it. A mark that may be a minus is none of them.
 
-    >>> [_number_within(text) for text in ("$5", "7.5 %", "about 3 kg", "12 of 20", "soon")]
-    ['5', '7.5', '3', None, None]
+    >>> [_number_within(text) for text in ("$5", "7.5 %", "about 3 kg", "12 of 20", "soon", "5-")]
+    ['5', '7.5', '3', None, None, None]
     """
-    found = re.fullmatch(r"[^\d+-]*([+-]?\d+(?:\.\d+)?)\D*", text)
+    found = re.fullmatch(rf"[^\d{_MINUS}+]*([+-]?[0-9]+(?:\.[0-9]+)?)[^\d{_MINUS}]*", text)
     return found[1] if found else None
 
 
-def cause_of_time(column: str, text: str) -> str:
-    """Why a text is not a time, and what to write instead."""
+def cause_of_time(column: str, text: str, format: str | None = None) -> str:
+    """Why a text is not a time, and what to write instead.
+
+    >>> cause_of_time("paid", "2024-01-31", "%d/%m/%Y")
+    "paid must be a time in its format '%d/%m/%Y', and '2024-01-31' is none; write it as 31/01/2024"
+    """
     shown = repr(text[:40])
+    if format is not None and (format in SINCE_1970 or format == EXCEL) and _unit_since_1970(text) is None:
+        return f"{column} must be a number, as its format {format} says, and {shown} is none; write all times so"
+    if format is not None and format not in SINCE_1970 and format != EXCEL:
+        example = datetime(2024, 1, 31, 10, tzinfo=UTC).strftime(format)
+        return f"{column} must be a time in its format {format!r}, and {shown} is none; write it as {example}"
+    if re.fullmatch(r"[0-9]{8}(\.0+)?", text) and (found := formats_that_read([text[:8]])):
+        return (
+            f"{column} must be a time, and {shown} looks like a day; state format: {found[0]!r} for the column in the "
+            f"problem file, or write 2024-01-31 10:00:00"
+        )
     if unit := _unit_since_1970(text):
         return (
             f"{column} must be a time, and {shown} looks like {unit} since 1970; state format: {_FORMATS[unit]} for "

@@ -15,6 +15,7 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb.functions import duckdb_function
 from mlguide_assets.prepare.features.events import timestamp_of
+from mlguide_assets.prepare.sources.spellings import to_text
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 OFFSET = r"(:\d\d(\.\d*)?)\s*(Z|UTC|utc|[+-]\d\d(:?\d\d){0,2})$"
@@ -28,6 +29,9 @@ _LAST_MICROSECOND = 253_402_300_799_999_999
 _LAST_DAY = _LAST_MICROSECOND // 86_400_000_000
 _EXCEL_1970 = 25_569
 """1970-01-01 as spreadsheets count days."""
+_WIDTHS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "j": 3}
+"""Digits of parts of a time."""
+_FOUR_DIGITS = 1000
 _MILLISECONDS_OF_DAY = 86_400_000
 _LOOKED_AT = 1000
 
@@ -47,8 +51,8 @@ def read_times(column: ibis.Column, format: str | None = None, timezone: str = "
         time = _since_1970(column, SINCE_1970[format])
     elif format == EXCEL and (given.is_string() or given.is_numeric()):
         time = _in_utc(_of_excel(column), timezone)
-    elif format and (given.is_string() or given.is_integer()):
-        time = _strptime(column.cast("string").strip(), format)
+    elif format and (given.is_string() or given.is_numeric()):
+        time = _strptime(to_text(column).strip(), format)
         time = time if "%z" in format else _in_utc(time, timezone)
     elif given.is_string():
         time = _read_text(column.strip(), timezone)
@@ -161,9 +165,22 @@ def _of_excel(days: ibis.Column) -> ibis.Column:
 
 
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:
-    """Text as a time in a format; UTC where the format has an offset."""
+    """Text as a time in a format; UTC where the format has an offset. A year of four digits has no fewer."""
     found = dt.Timestamp(timezone="UTC") if "%z" in format else dt.timestamp
     if format.endswith("%z"):
         text = text.re_replace("(?i)z$", "+00:00")
+    if re.fullmatch(f"(%[{''.join(_WIDTHS)}])+", format):
+        text = _with_all_digits(text, sum(_WIDTHS[each] for each in format[1::2]))
     read = duckdb_function("try_strptime", (dt.string, dt.string), found)
-    return read(text, ibis.literal(format)).cast("timestamp")
+    time = read(text, ibis.literal(format)).cast("timestamp")
+    # DuckDB takes the 24 of 31/12/24 for a year of the first century.
+    return ibis.ifelse(time.year() >= _FOUR_DIGITS, time, ibis.null("timestamp")) if "%Y" in format else time
+
+
+def _with_all_digits(text: ibis.Column, width: int) -> ibis.Column:
+    """Digits alone as they were before a program took them for a number: 60105.0 is 060105, the 5th of January 2006.
+
+    DuckDB would read 60105 as 2060-10-05.
+    """
+    digits = text.re_replace(r"^(\d+)\.0+$", r"\1")
+    return ibis.ifelse(digits.length() < width, digits.lpad(width, "0"), digits)

@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguide_assets.define.prediction import ColumnLabel, Limit
+from mlguide_assets.define.schema import EntityTable
 from mlguide_assets.define.values import canonical_text
-from mlguide_assets.prepare.contracts.unreadable_values import cause_of_fraction, cause_of_number, cause_of_time
+from mlguide_assets.prepare.contracts.unreadable_values import (
+    cause_of_fraction,
+    cause_of_number,
+    cause_of_time,
+    cause_of_value,
+)
 from mlguide_assets.prepare.features.events import is_one_of
 from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.spellings import (
@@ -229,6 +235,13 @@ def test_what_is_no_number_is_explained_by_what_it_looks_like(text: str, words: 
         "unknown": "is none; leave it empty where it is not known",
         "#DIV/0!": "is none; leave it empty where it is not known",
         "?": "is none; leave it empty where it is not known",
+        "1.234.567": "has points between thousands; state format: decimal_comma",
+        "1,23,456": "has commas between digits; write it without, as in 123456",
+        "\u22125": "is written with other signs than 0 to 9 and -; write -5",
+        "\uff15": "is written with other signs than 0 to 9 and -; write 5",
+        "5-": "has its minus behind; write -5",
+        "-$5": "is none; leave it empty",
+        "1e400": "is too large",
     }.items(),
 )
 def test_what_is_no_fraction_is_explained_by_what_it_looks_like(text: str, words: str) -> None:
@@ -279,7 +292,24 @@ def test_hashes_without_a_sign_are_texts_as_they_are_from_csv(duck: Any) -> None
         ("1705312800", "seconds since 1970", "epoch_s"),
         ("1705312800000", "milliseconds since 1970", "epoch_ms"),
         ("45322.5", "a day as spreadsheets count them", "excel"),
+        ("20240131", "a day", "'%Y%m%d'"),
+        ("20240131.0", "a day", "'%Y%m%d'"),
     ],
 )
 def test_a_number_for_a_time_is_explained_by_what_it_counts(text: str, like: str, format: str) -> None:
     assert f"looks like {like}; state format: {format}" in cause_of_time("delivered_at", text)
+
+
+@pytest.mark.parametrize(
+    ("column", "unreadable", "words"),
+    [
+        ({"kind": "time", "format": "%d/%m/%Y"}, "2024-01-31", "in its format '%d/%m/%Y', and '2024-01-31' is none; "),
+        ({"kind": "time", "format": "epoch_s"}, "2024-01-31", "a number, as its format epoch_s says"),
+        ({"kind": "time", "format": "epoch_s"}, "1705312800000", "state format: epoch_ms"),
+        ({"kind": "number", "format": "decimal_comma"}, "1.5", "has a point there; write 1,5"),
+    ],
+)
+def test_what_is_not_in_the_stated_format_is_explained_by_it(column: Any, unreadable: str, words: str) -> None:
+    """What reads without a format is refused where one is stated: it is no advice then."""
+    table = EntityTable.model_validate({"entity": "thing", "key": "id", "columns": {"v": column}})
+    assert words in cause_of_value(table, f"v={unreadable}")

@@ -1,6 +1,7 @@
 """Times of a source: ISO 8601 or the stated format, and nothing that two readings allow."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import ibis
@@ -111,6 +112,13 @@ def test_other_times_stay(values: pa.Array) -> None:
         ("5 Jan 2024 12:30 +0200", "%d %b %Y %H:%M %z", NEW_YEAR),
         ("05/01/2024 10:30Z", "%d/%m/%Y %H:%M%z", NEW_YEAR),
         (20240105, "%Y%m%d", NEW_YEAR.replace(hour=0, minute=0)),
+        (20240105.0, "%Y%m%d", NEW_YEAR.replace(hour=0, minute=0)),
+        (Decimal(20240105), "%Y%m%d", NEW_YEAR.replace(hour=0, minute=0)),
+        ("20240105.0", "%Y%m%d", NEW_YEAR.replace(hour=0, minute=0)),
+        (60105, "%y%m%d", datetime(2006, 1, 5)),
+        ("11124", "%m%d%y", datetime(2024, 1, 11)),
+        ("240105", "%Y%m%d", None),
+        ("05/01/24", "%d/%m/%Y", None),
         ("2024-01-05 10:30", "%d/%m/%y %H:%M", None),
         ("32/01/24 10:30", "%d/%m/%y %H:%M", None),
         (NEW_YEAR, "%d/%m/%y", NEW_YEAR),
