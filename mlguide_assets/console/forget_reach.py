@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.loading import problems_of_home
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.values import without_spaces
 from mlguide_assets.deploy.forgetting import Target
 from mlguide_assets.english import with_article
 from mlguide_assets.errors import InputError
@@ -84,7 +85,8 @@ def _lake(home: Home, same: SameEntity) -> Lake:
 
 def _key(lake: Lake, entity: Entity, given: str) -> Key:
     """An id as the tables have it."""
-    if not given.strip():
+    given = without_spaces(given)
+    if not given:
         raise InputError(
             f"--{entity.noun} is the id of one {entity.noun}; given: {given!r}, which is none: name the {entity.noun} "
             f"to forget."

@@ -53,9 +53,16 @@ TITLED_FLAGS = ("True", "False", "TRUE", "FALSE")
 """How pandas and spreadsheets write to a text what Parquet and databases have as a truth value."""
 
 
+SPACES = string.whitespace + "".join(
+    map(chr, (0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x200E, 0x200F, 0x2028, 0x2029, 0x202F, 0x205F, 0x2060))
+)
+SPACES += "\u3000\ufeff"
+"""What nobody sees around a text: spaces of any script, and marks of no width, of direction and of byte order."""
+
+
 def without_spaces(text: str) -> str:
-    """A text as it is read from a source: without the spaces around it (`spellings.without_null_words`)."""
-    return text.strip(string.whitespace)
+    """A text as it is read from a source: without the spaces around it (`spellings.without_spaces_around`)."""
+    return text.strip(SPACES)
 
 
 def canonical_text(text: str) -> str:

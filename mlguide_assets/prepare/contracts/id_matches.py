@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ibis
+import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.english import counted, with_article
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.duckdb.functions import duckdb_function
 
 Tables = Mapping[TableName, ibis.Table]
 
@@ -114,14 +116,22 @@ def _none_found(noun: str, column: _Column, other: _Column, problem: Problem, ta
 
 def _spelled(ids: ibis.Table) -> ibis.Table:
     """Ids, and what they are whatever their case, zeros in front and marks within."""
-    return ids.select("id", plain=ids.id.lower().re_replace(r"[^\p{L}\p{N}]", "").re_replace("^0+", ""))
+    return ids.select("id", plain=_composed(ids.id).lower().re_replace(r"[^\p{L}\p{N}]", "").re_replace("^0+", ""))
+
+
+def _composed(ids: ibis.Column) -> ibis.Column:
+    """With `é` as one letter, also where it is written as two."""
+    normalized = duckdb_function("nfc_normalize", (dt.string,), dt.string)
+    return normalized(ids)
 
 
 def _in_case_alone(noun: str, columns: list[_Column], tables: Tables) -> str | None:
     if not all(tables[each.table][each.name].type().is_string() for each in columns):
         return None
     ids = ibis.union(*(each.ids(tables) for each in columns), distinct=True) if columns[1:] else columns[0].ids(tables)
-    alike = ids.group_by(lower=ids.id.lower()).aggregate(spellings=ids.count(), one=ids.id.min(), another=ids.id.max())
+    alike = ids.group_by(alike=_composed(ids.id).lower()).aggregate(
+        spellings=ids.count(), one=ids.id.min(), another=ids.id.max()
+    )
     every, several = ids.count().execute(), alike.filter(alike.spellings > 1)
     found = several.aggregate(
         ids=several.spellings.sum(), one=several.one.min(), another=several.another.argmin(several.one)
@@ -130,6 +140,6 @@ def _in_case_alone(noun: str, columns: list[_Column], tables: Tables) -> str | N
     if not of or of <= _IN_CASE_ALONE * every:
         return None
     return (
-        f"{of:,} of {every:,} ids of {noun} differ from others in case alone, such as {one!r} and {another!r}, and "
-        f"each counts as {with_article(noun)} of its own; write them alike in the source"
+        f"{of:,} of {every:,} ids of {noun} differ from others in case alone, or in how accents are encoded, such as "
+        f"{one!r} and {another!r}, and each counts as {with_article(noun)} of its own; write them alike in the source"
     )

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.prediction import ColumnLabel, Limit
-from mlguide_assets.define.values import FLAGS, TITLED_FLAGS, WHOLE_WITH_FRACTION
+from mlguide_assets.define.values import FLAGS, SPACES, TITLED_FLAGS, WHOLE_WITH_FRACTION
 
 NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan", "NAN", "-nan", "<NA>", "NaT", "None",
               "#N/A", "N/A", "n/a")  # fmt: skip
@@ -29,14 +29,20 @@ EXACT, EXACT_SINGLE = 2**53, 2**24
 
 
 def without_null_words(column: ibis.Column, *, in_text: bool) -> ibis.Column:
-    """A column with null where the source writes that there is no value, and texts without spaces around them."""
+    """A column with null where the source writes that there is no value, and texts `without_spaces_around`."""
     if column.type().is_floating():
         return ibis.ifelse(column.isnan(), ibis.null(column.type()), column)
     if not column.type().is_string():
         return column
-    text = column.strip()
+    text = without_spaces_around(column)
     words = NULL_WORDS if in_text else (*NULL_WORDS, *MORE_NULL_WORDS)
     return ibis.ifelse(is_among(text, words), ibis.null("string"), text)
+
+
+def without_spaces_around(text: ibis.Column) -> ibis.Column:
+    """As `define.values.without_spaces` has it, by a pattern: DuckDB's trim of so many marks takes twice as long."""
+    mark = f"[{SPACES}]"
+    return ibis.ifelse(text.re_search(f"^{mark}|{mark}$"), text.re_replace(f"^{mark}+|{mark}+$", ""), text)
 
 
 def is_among(text: ibis.Column, words: Sequence[str]) -> ibis.Column:

@@ -48,6 +48,13 @@ def said_of(duck: Any, folder: Path, card: Spelling, shop: Spelling, visitor: Sp
     [
         (plain, "S-{}".format, plain, "s-{}".format, "visits.shop and payments.shop write the ids of shop differently"),
         (plain, "{:03}".format, plain, plain, "visits.shop and payments.shop write the ids of shop differently"),
+        (
+            plain,
+            "Caf\u00e9 {}".format,
+            plain,
+            "Cafe\u0301 {}".format,
+            "visits.shop and payments.shop write the ids of shop",
+        ),
         (uuid, plain, lambda each: f"{{{uuid(each).upper()}}}", plain, "visits.card and cards.card write the ids of"),
         (plain, plain, "9{:03}".format, plain, "tables.visits.of: none of the 30 values of 'card' is the id of a card"),
     ],
@@ -65,6 +72,11 @@ def test_a_column_that_has_no_id_of_its_entity_is_refused(
     [
         (plain, "1{:02}".format, "visits.shop: none of 30 ids of a shop is in payments.shop"),
         ("S{}".format, lambda each: f"{'S' if each % 2 else 's'}{each}", "30 of 45 ids of shop differ from others in"),
+        (
+            lambda each: f"Caf\u00e9 {each}",
+            lambda each: f"Cafe\u0301 {each}" if each % 2 else f"Caf\u00e9 {each}",
+            "30 of 45 ids of shop differ from others in case alone, or in how accents are encoded",
+        ),
         (plain, plain, None),
         (plain, lambda each: plain(each % 3), None),
     ],

@@ -118,9 +118,19 @@ def test_a_number_is_the_same_text_whatever_its_type(duck: Any) -> None:
 WRITTEN = ("True", "FALSE", "true", "tRUE", "7.0", "-3.00", "007.0", "1.0.0", ".0", "1.50", "VIP 2.0", "٣.0", "7.0\n")
 
 
-@given(st.text("07-. \tTrueFALS", min_size=1) | st.sampled_from(WRITTEN))
+@given(st.text("07-. \tTrueFALS\u00a0\u200b\ufeff\u3000", min_size=1) | st.sampled_from(WRITTEN))
 def test_a_text_of_a_source_is_spelled_as_that_of_a_problem_file_or_a_request(duck: Any, text: str) -> None:
     assert read(read_texts, pa.array([text]), duck) == [canonical_text(text) or None]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u200b", "\ufeff", "\u3000", " \u2009\t"])
+def test_what_nobody_sees_around_a_text_is_no_part_of_it(duck: Any, space: str) -> None:
+    assert read(read_texts, pa.array([f"DE{space}", f"{space}new{space}york", f"N/A{space}"]), duck) == [
+        "DE",
+        f"new{space}york",
+        None,
+    ]
+    assert read(read_numbers, pa.array([f"7{space}"]), duck) == [7]
 
 
 def test_a_value_is_the_same_category_in_every_format(duck: Any) -> None:
