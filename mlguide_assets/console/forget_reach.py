@@ -85,12 +85,12 @@ def _lake(home: Home, same: SameEntity) -> Lake:
 
 def _key(lake: Lake, entity: Entity, given: str) -> Key:
     """An id as the tables have it."""
-    given = without_spaces(given)
-    if not given:
+    if not without_spaces(given):
         raise InputError(
             f"--{entity.noun} is the id of one {entity.noun}; given: {given!r}, which is none: name the {entity.noun} "
             f"to forget."
         )
+    given = without_spaces(given)
     if not _has_numbers(lake, entity):
         return given
     # Not all that Python takes for a number: 1_0 is no way to write 10. Nor does any table hold more than 64 bits.

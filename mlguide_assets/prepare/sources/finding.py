@@ -3,6 +3,8 @@
 There must be one match; where there are several, the error lists them all. None is chosen silently.
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,18 +119,46 @@ def _folder_of_parts(folder: Path) -> FoundTable | None:
         )
     if (folder / "_temporary").exists():
         raise InputError(f"{folder} is still being written (it holds _temporary): wait until that is done.")
-    parts = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and split_name(path.name)[1]
-        and path.stat().st_size
-        and not any(map(_is_hidden, path.relative_to(folder).parts))
-    )
+    below = [path for path in _files_below(folder) if path.stat().st_size]
+    parts = sorted(path for path in below if split_name(path.name)[1])
+    other = next((path for path in sorted(below) if parts and _may_be_a_part(path)), None)
+    if other:
+        raise InputError(
+            f"{folder} holds {other.relative_to(folder)}, which is not read, beside {parts[0].relative_to(folder)}: "
+            f"write it as {split_name(parts[0].name)[1]} if it is a part of the table, else move it elsewhere."
+        )
     kinds = {SUFFIXES[split_name(path.name)[1]] for path in parts}
     if len(kinds) > 1:
         raise InputError(f"{folder} holds parts in CSV and in Parquet: keep those that are the table, and only these.")
     return FoundTable(folder, kinds.pop(), tuple(parts)) if parts else None
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and of those in it that are not hidden, through links, too; each folder once.
+
+    Raises:
+        InputError: a folder cannot be looked into: what it holds would be left out in silence.
+    """
+    seen = set[Path]()
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read: check who may read it.") from error
+
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        here = Path(place)
+        if here.resolve() in seen:
+            folders.clear()
+            continue
+        seen.add(here.resolve())
+        folders[:] = sorted(each for each in folders if not _is_hidden(each))
+        yield from (here / name for name in names if not _is_hidden(name) and (here / name).is_file())
+
+
+def _may_be_a_part(path: Path) -> bool:
+    """Whether a file among parts may hold rows, though its ending is none that is read."""
+    is_prose = path.name.lower().startswith(("readme", "license", "licence"))
+    is_text = path.suffix.lower() in (".txt", ".dat", ".gz")
+    return not is_prose and not split_name(path.name)[1] and (is_text or why_no_table(path.name) is not None)
 
 
 def _is_hidden(name: str) -> bool:

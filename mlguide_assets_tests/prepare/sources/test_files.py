@@ -76,6 +76,16 @@ def parquet_in_parts(folder: Path) -> None:
         pq.write_table(rows.slice(20 * part, 20), day / "part-00000-0.snappy.parquet")
 
 
+def parts_through_a_link(folder: Path) -> None:
+    """Also where the link leads back to where it is."""
+    parts = in_parts(folder / "user_profiles.csv")
+    elsewhere = folder.with_name("elsewhere")
+    elsewhere.mkdir()
+    (parts / "part-00001.csv").rename(elsewhere / "part-00001.csv")
+    (parts / "more").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(parts)
+
+
 def delimited(table: str, mark: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         path = folder / f"{table}.csv"
@@ -92,6 +102,7 @@ FORMS: dict[str, Callable[[Path], Any]] = {
     "parts in a folder without an ending": lambda folder: in_parts(folder / "user_profiles.csv").rename(
         folder / "user_profiles"
     ),
+    "parts through a link": parts_through_a_link,
     "parts in gzip": lambda folder: [
         gzipped(path) for path in in_parts(folder / "user_profiles.csv").glob("part-0000[0-2]*")
     ],
@@ -104,6 +115,17 @@ FORMS: dict[str, Callable[[Path], Any]] = {
 def test_a_table_may_be_compressed_or_a_folder_of_parts(form: str, duck: Any, folder: Path) -> None:
     FORMS[form](folder)
     assert sorted(cast_rows("user_profiles", folder, duck), key=lambda row: row["id"]) == PROFILES
+
+
+@pytest.mark.parametrize("name", ["part-00001.txt", "more.xlsx", "part-00001.gz"])
+def test_a_file_among_parts_that_may_hold_rows_is_named(name: str, duck: Any, folder: Path) -> None:
+    parts = in_parts(folder / "user_profiles.csv")
+    (parts / "README.txt").write_text("Three parts, written at night.")
+    (parts / "part-00001.csv").rename(parts / name)
+    with pytest.raises(
+        InputError, match=f"holds {name}, which is not read, beside part-00000.csv: write it as .csv if"
+    ):
+        cast_rows("user_profiles", folder, duck)
 
 
 def test_of_two_files_the_problem_file_names_one(duck: Any, folder: Path) -> None:
