@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from mlguide_assets.define.decision import TAKEN, decision_of
 from mlguide_assets.define.entity_features import UNFEATURED
 from mlguide_assets.define.features import Declaration, Features
+from mlguide_assets.define.internal_names import INTERNAL_NAMES
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import NUMBERS, EventTable, Schema
 from mlguide_assets.english import duration, with_article
@@ -18,6 +19,7 @@ def check_references(schema: Schema, predict: Predict, features: Features) -> No
         ValueError: names the place in the file, what is given there, and what there is.
     """
     _check_case(schema)
+    _check_internal_names(schema)
     _check_predict(schema, predict)
     _check_names(schema, predict, features)
     nouns = schema.event(predict.each).of if isinstance(predict, PredictEvent) else (predict.each,)
@@ -112,6 +114,17 @@ def _check_label(event: EventTable, label: ColumnLabel) -> None:
             f"predict.label.column: {again!r} reads the same column of the source, and would give the outcome away "
             f"before it is known; leave it out, or say when rows are complete, by arrives_within or known_at"
         )
+
+
+def _check_internal_names(schema: Schema) -> None:
+    """No column is called as one that computing puts beside it, which would take its place."""
+    for table, each in schema.tables.items():
+        for name, column in each.columns.items():
+            if name.lower() in INTERNAL_NAMES:
+                raise ValueError(
+                    f"tables.{table}.columns: {name!r} is the name of a column that is computed beside these; call "
+                    f"it otherwise, as <new name>: {{kind: {column.kind}, name: {column.name or name}}}"
+                )
 
 
 def _check_names(schema: Schema, predict: Predict, features: Features) -> None:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 import mlguide_assets
 from mlguide_assets.define.decision import TAKEN
+from mlguide_assets.define.internal_names import INTERNAL_NAMES
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.building import DECLARATIONS, declarations_of, resolved_from
@@ -29,6 +30,11 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.other_tables import problem_of
 from mlguide_assets_tests.prepare.ingesting import keep
 
+STAGES = [
+    path
+    for stage in ("prepare", "train", "deploy", "observe", "experiment")
+    for path in sorted((Path(mlguide_assets.__file__).parent / stage).rglob("*.py"))
+]
 NAMING = ("select", "mutate", "aggregate", "agg", "group_by", "rename", "cast", "bind")
 """Methods of Ibis that take names of columns as keywords."""
 PARAMETERS = {
@@ -79,6 +85,8 @@ PROBLEM: dict[str, Any] = {
         "label": {"column": "bad", "positive": "1", "negative": "0", "window": "2d"},
     },
     "features": {"automatic": {"windows": ["7d"], "max": 20}},
+    # The newest of several rows is found by their place in the file.
+    "contracts": [{"table": "visits", "rule": "unique", "columns": ["number"], "action": "quarantine"}],
     "costs": {"missed": 5.0, "false_alarm": 1.0},
 }
 
@@ -156,6 +164,27 @@ def test_nothing_is_made_of_a_number_that_numbers_its_rows(built: tuple[Lake, Pr
 def test_no_column_is_named_by_a_keyword_that_a_parameter_may_have() -> None:
     taken = [f"{path}:{call.lineno}" for path, call in calls() if any(each.arg is None for each in call.keywords)]
     assert not taken, "give a mapping, or `named(columns)`, by position: a column may be called as a parameter"
+
+
+def test_every_column_that_computing_adds_is_one_that_a_source_may_not_have() -> None:
+    added = {each.arg for _, call in calls() for each in call.keywords if each.arg and each.arg.startswith("_")}
+    constants = {
+        value.value
+        for path in STAGES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for value in (node.value.elts if isinstance(node.value, ast.Tuple) else [node.value])
+        if isinstance(value, ast.Constant) and isinstance(value.value, str) and re.fullmatch("_[a-z_]+", value.value)
+    }
+    assert added | constants <= INTERNAL_NAMES
+
+
+@pytest.mark.parametrize("name", ["_value", "_Known", "unreadable value"])
+def test_a_column_that_computing_would_replace_is_refused_with_an_alias(name: str) -> None:
+    said = f"is computed beside these; call it otherwise, as <new name>: {{kind: number, name: {name}}}"
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        problem_of(with_visits(columns={name: "number"}), Path("nowhere"))
+    problem_of(with_visits(columns={"free": {"kind": "number", "name": name}}), Path("nowhere"))
 
 
 def calls() -> Iterator[tuple[Path, ast.Call]]:

@@ -103,7 +103,7 @@ def as_view(rows: ibis.Table) -> ibis.Table:
 
 
 def _as_given(name: str) -> str:
-    return f"{name} as given"
+    return f"{name}, as the source has it"
 
 
 def _read(values: ibis.Column, column: Column, is_text_id: bool, timezone: str) -> ibis.Column:

@@ -89,8 +89,11 @@ def _require_in_all_parts(found: FoundTable, wanted: Callable[[tuple[str, ...]],
 
 def _counted(rows: ibis.Table, connection: Any, path: Path) -> ibis.Table:
     """The rows with their place in the file: a copy of them, since Parquet alone counts its rows."""
-    connection.to_parquet(rows, str(path))
-    return read_parquet(connection, path, file_row_number=True).rename({ORDER: "file_row_number"})
+    # DuckDB counts in a column that the source may have, too.
+    columns = {f"column {place}": name for place, name in enumerate(rows.columns)}
+    connection.to_parquet(rows.rename(columns), str(path))
+    counted_rows = read_parquet(connection, path, file_row_number=True)
+    return counted_rows.rename({name: column for column, name in columns.items()} | {ORDER: "file_row_number"})
 
 
 def open_table(found: FoundTable, connection: Any, scratch: Path, *, checked: bool = True) -> ibis.Table:

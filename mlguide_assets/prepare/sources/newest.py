@@ -17,8 +17,8 @@ from mlguide_assets.prepare.sources.names import UNREADABLE
 
 NEWER = "_newer_rows"
 """Column of a table after the cast: how many rows of the same key are newer; null where that cannot be known."""
-ORDER = "_place_in_file"
-"""Column that counts the rows of a file."""
+ORDER = "place in the file, counted as it was read"
+"""Column that counts the rows of a file. It stands beside all columns of a source, whose names may be any."""
 
 # Beside columns of the source, whose names may be any.
 _WRITTEN, _KNOWN, _CONTENT, _LAST = "_written", "_known", "_content", "_last"
