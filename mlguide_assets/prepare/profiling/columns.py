@@ -10,6 +10,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.internal_names import INTERNAL_NAMES
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.define.values import as_flag
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind, shortened
@@ -138,12 +139,12 @@ def profile_table(table: ListedTable, connection: Any) -> TableProfile:
 
 
 def file_name(name: str) -> str:
-    """A name of the source as a name in the file: letters, digits and underscores.
+    """A name of the source as a name in the file: letters, digits and underscores, and none that computing needs.
 
-    >>> file_name("delivered at"), file_name("TX_AMOUNT")
-    ('delivered_at', 'TX_AMOUNT')
+    >>> file_name("delivered at"), file_name("TX_AMOUNT"), file_name("_value")
+    ('delivered_at', 'TX_AMOUNT', 'value')
     """
-    if name.isidentifier():
+    if name.isidentifier() and name.lower() not in INTERNAL_NAMES:
         return name
     return plain(name) or "column"
 

@@ -103,12 +103,10 @@ def _of_type(name: str, type_: Any, examples: list[str], distinct: int, filled: 
 def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int, filled: int) -> Guess:
     if (found := _as_excel(name, examples)) is not None:
         return found
+    if (found := _as_dates(examples) or _as_epoch(name, examples)) is not None:
+        return found
     if not type_.is_integer():
         return _of_two_numbers(name, examples, distinct) or Guess("number")
-    if (found := _as_dates(examples)) is not None:
-        return found
-    if (found := _as_epoch(name, examples)) is not None:
-        return found
     return _of_whole_numbers(name, examples, distinct, filled)
 
 
@@ -127,7 +125,7 @@ def _of_two_numbers(name: str, examples: list[str], distinct: int) -> Guess | No
 
     In a column with gaps pandas has numbers with a fraction.
     """
-    whole = {re.sub(r"\.0+$", "", text) for text in examples}
+    whole = set(map(_without_fraction, examples))
     if distinct != 2 or len(whole) != 2:
         return None
     if whole == {"0", "1"}:
@@ -188,9 +186,9 @@ def _of_digits(name: str, given: list[str], distinct: int, filled: int) -> Guess
         return Guess("id")
     if any(_LEADING_ZERO.fullmatch(text) for text in given):
         return Guess("category", remark="digits with leading zeros") if distinct <= MOST_CATEGORIES else Guess("id")
-    whole = all(_WHOLE.fullmatch(text) for text in given)
-    if whole and (found := _as_epoch(name, given)) is not None:
+    if (found := _as_epoch(name, given)) is not None:
         return found
+    whole = all(_WHOLE.fullmatch(text) for text in given)
     guess = _of_whole_numbers(name, given, distinct, filled) if whole else Guess("number")
     return guess.but(confirm=guess.kind == "number", fallback="mostly numbers, but not all")
 
@@ -253,10 +251,11 @@ def _in_a_format(given: list[str]) -> Guess | None:
 
 def _as_dates(examples: list[str]) -> Guess | None:
     """Whole numbers of eight digits each of which is a day, such as 20241231."""
-    if len(examples) < 5 or not all(re.fullmatch(r"(19|20)\d{6}", text) for text in examples):
+    whole = list(map(_without_fraction, examples))
+    if len(whole) < 5 or not all(re.fullmatch(r"(19|20)\d{6}", text) for text in whole):
         return None
     try:
-        for text in examples:
+        for text in whole:
             datetime.strptime(text, "%Y%m%d")
     except ValueError:
         return None
@@ -265,9 +264,10 @@ def _as_dates(examples: list[str]) -> Guess | None:
 
 def _as_epoch(name: str, examples: list[str]) -> Guess | None:
     """Whole numbers that count from 1970, in a column that is called as times are."""
-    if not _TIMED & set(words(name)) or not all(re.fullmatch(r"\d{1,19}", text) for text in examples):
+    whole = list(map(_without_fraction, examples))
+    if not _TIMED & set(words(name)) or not all(re.fullmatch(r"\d{1,19}", text) for text in whole):
         return None
-    if format := format_since_1970(map(int, examples)):
+    if format := format_since_1970(map(int, whole)):
         return Guess("time", format=format, confirm=True, zoned=True, fallback="mostly counts from 1970")
     return None
 
@@ -279,6 +279,11 @@ def _as_excel(name: str, examples: list[str]) -> Guess | None:
     if may_be_of_excel(map(float, examples)):
         return Guess("time", format=EXCEL, confirm=True, remark="as spreadsheets count days")
     return None
+
+
+def _without_fraction(text: str) -> str:
+    """A whole number as it was before pandas read it: in a column with gaps, its numbers have a fraction."""
+    return re.sub(r"\.0+$", "", text)
 
 
 def shortened(text: str) -> str:

@@ -387,6 +387,22 @@ def test_dates_in_other_formats(
     assert ("reads either way" in draft_text(source, duck, tmp_path)) == is_doubtful
 
 
+@pytest.mark.parametrize("number", ["{}::BIGINT", "{}::DOUBLE", "{}::DOUBLE::VARCHAR"])
+@pytest.mark.parametrize(
+    ("counted", "format"),
+    [("strftime(DATE '2024-01-01' + i::INT % 300, '%Y%m%d')", "%Y%m%d"), ("1704450600 + 36000 * i", "epoch_s")],
+)
+def test_days_and_counts_from_1970_are_times_whatever_type_they_have(
+    number: str, counted: str, format: str, duck: Any, tmp_path: Path
+) -> None:
+    """pandas keeps whole numbers with gaps as fractions."""
+    at = number.format(f"({counted})")
+    visits = f"SELECT i % 25 AS patient_id, i AS visit_id, {at} AS visit_time, i AS _value FROM range(400) t(i)"
+    columns = drafted(write_tables(tmp_path / "clinic", visits=visits), duck, tmp_path)["tables"]["visits"]["columns"]
+    assert columns["visit_time"]["format"] == format
+    assert "_value" not in columns
+
+
 def test_a_time_at_which_rows_were_written_is_known_at_unless_some_are_earlier(duck: Any, tmp_path: Path) -> None:
     claims = (
         f"SELECT i AS claim_no, i % 40 AS policy_no, {DAYS} AS filed_at, i % 7 = 0 AS rejected, "
