@@ -5,6 +5,7 @@ Names that may or may not be one, such as 01 beside 1, or B beside b, are left a
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,13 +102,13 @@ def _as_digit(text: str) -> str | None:
 def alike(names: Sequence[str]) -> list[str]:
     """The first names that would be one if they were written alike; none where all differ in more than that.
 
-    Beside what `SpelledNames` takes for one name, that is case, spaces around them, leading zeros of a number, and
-    words for yes and no where there is nothing else.
+    Beside what `SpelledNames` takes for one name, that is case, spaces around them, how accents are encoded, leading
+    zeros of a number, and words for yes and no where there is nothing else.
 
     >>> alike(["0", "1", "2"]), alike(["0", "1", "01"]), alike(["B", "a", "b "]), alike(["false", "true", "1"])
     ([], ['1', '01'], ['B', 'b '], ['true', '1'])
     """
-    texts = [without_spaces(name) for name in names]
+    texts = [unicodedata.normalize("NFC", without_spaces(name)) for name in names]
     are_flags = all(as_flag(text) is not None for text in texts)
     by_meaning: dict[str, list[str]] = {}
     for name, text in zip(names, texts, strict=True):

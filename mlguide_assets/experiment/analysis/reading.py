@@ -8,11 +8,14 @@ from string import whitespace
 from typing import Any
 
 import ibis
+import ibis.expr.datatypes as dt
 
+from mlguide_assets.define.values import WHOLE_WITH_FRACTION
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.analysis.rows import find_arms
+from mlguide_assets.prepare.duckdb.functions import duckdb_function
 from mlguide_assets.prepare.named import named
 from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, read_texts, without_null_words
@@ -133,19 +136,36 @@ def _ids(table: ibis.Table, file: ExperimentFile) -> dict[str, Any]:
         unit = ibis.ifelse(unit.isin(NULL_WORDS), ibis.null("string"), unit)
     else:
         unit = without_null_words(unit, in_text=True)
+    _refuse_fractions_of_some(unit, file)
     names = {name: without_null_words(table[name], in_text=True) for name in (file.variant, *file.segments)}
     # A variant that is numbered is 1, also where its column has fractions.
     return {file.unit: unit} | names | {file.variant: read_texts(names[file.variant])}
 
 
 def _have_outer_blanks(texts: Any) -> bool:
-    """Whether any text begins or ends with a blank: rare, and with ten million texts found in a tenth of the time that
-    it takes to strip them."""
-    # All blanks, and few other characters, come before the first that is printed.
+    """Whether any text may begin or end with a blank: rare, and with ten million texts found in a tenth of the time
+    that it takes to strip them."""
+    # All blanks of ASCII, and few other characters, come before the first that is printed.
     blank = texts < "!"
     for last in whitespace:
         blank |= texts.endswith(last)
-    return bool(blank.any().to_pyarrow().as_py())
+    bytes_of = duckdb_function("strlen", (dt.string,), dt.int64)
+    return bool((blank | (bytes_of(texts) != texts.length())).any().to_pyarrow().as_py())
+
+
+def _refuse_fractions_of_some(unit: Any, file: ExperimentFile) -> None:
+    """Raise InputError where a unit is written as 7 in some rows and as 7.0 in others, as pandas writes numbers with
+    gaps: it would count as two units."""
+    if not unit.type().is_string():
+        return
+    texts = unit.name("unit").as_table()
+    some = texts.filter(texts.unit.re_search(WHOLE_WITH_FRACTION)).mutate(whole=lambda row: read_texts(row.unit))
+    both = some.filter(some.whole.isin(texts.unit)).order_by("unit").limit(1).to_pyarrow().to_pylist()
+    for each in both:
+        raise InputError(
+            f"--unit {file.unit}: {file.path} has the units {each['whole']!r} and {each['unit']!r}, which count as "
+            f"two: write them alike if they are one."
+        )
 
 
 def _design(file: ExperimentFile, rows: ibis.Table) -> Design:
