@@ -97,8 +97,9 @@ def _refuse_spellings(found: Sequence[str], variant: str) -> None:
     """A verdict on half of an arm's units, while the others count as another arm, would look like any other."""
     if same := alike(found):
         raise InputError(
-            f"Column {variant!r} has the variants {_listed(same)}, which differ only in how they are written: write "
-            f"them alike if they are one, or give them other names."
+            f"Column {variant!r} has the variants {_listed(same)}, which differ only in how they are written, such as "
+            f"in case, spaces, zeros or the encoding of accents: write them alike if they are one, or give them other "
+            f"names."
         )
 
 
