@@ -123,7 +123,8 @@ def test_the_verdict_rejects_exactly_where_z_is_beyond_its_boundary() -> None:
 
 
 def _arm(units: float, events: float) -> Arm:
-    return Arm(int(units), int(units), (int(events),), np.full(1, np.nan), np.full((1, 1), np.nan), np.full(1, np.nan))
+    nothing, square = np.full(1, np.nan), np.full((1, 1), np.nan)
+    return Arm(int(units), int(units), (int(events),), nothing, square, nothing, missing=())
 
 
 def test_a_confidence_sequence_may_be_looked_at_always() -> None:

@@ -73,7 +73,13 @@ def units_of(before: np.ndarray, few: int) -> Units:
     sides = before[:few], before[few:]
     arms = {
         name: Arm(
-            len(of), len(of), (100,), np.array([np.nan, of.mean()]), np.diag([np.nan, of.var()]), np.full(1, np.nan)
+            len(of),
+            len(of),
+            (100,),
+            np.array([np.nan, of.mean()]),
+            np.diag([np.nan, of.var()]),
+            np.full(1, np.nan),
+            missing=(0,),
         )
         for name, of in zip("AB", sides, strict=True)
     }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import chi2
 
 from mlguide_assets.english import agreeing, counted
 from mlguide_assets.experiment.analysis.design import Design, Guardrail
@@ -71,6 +72,8 @@ def _checks(units: Units, design: Design) -> Iterator[HealthCheck]:
         yield _early(units)
     for place, covariate in enumerate(design.covariates):
         yield _balance(units, design, covariate, len(design.measured) + place)
+        if any(arm.missing[place] for arm in units.arms.values()):
+            yield _missing(units, design, covariate, place)
     if design.closed:
         yield sample_ratio(units, design, name="maturity", closed=True)
     for place, metric in enumerate(design.metrics):
@@ -133,6 +136,26 @@ def _balance(units: Units, design: Design, covariate: str, column: int) -> Healt
     p = min(1.0, kruskal_wallis(ranks) * len(design.covariates) * _times_made(design))
     text = f"the means of the variants are up to {gap:.3f} standard deviations apart ({p_text(p)}, of their ranks)"
     return HealthCheck(name, gap, p, p >= BLOCK, text, warning=p < WARN)
+
+
+def _missing(units: Units, design: Design, covariate: str, place: int) -> HealthCheck:
+    """The arms must not differ in how many units have no value: it would not be of before the exposure.
+
+    Its mean stands for those, so that the balance of the values cannot show it.
+    """
+    arms = {name: arm for name, arm in units.arms.items() if arm.closed}
+    without = np.array([[arm.missing[place], arm.closed - arm.missing[place]] for arm in arms.values()])
+    shares = {name: arm.missing[place] / arm.closed for name, arm in arms.items()}
+    least, most = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+    gap = shares[most] - shares[least]
+    whose = f"{most!r} and {shares[least]:.2%} of {least!r}" if gap else "each variant"
+    text = f"{shares[most]:.2%} of the units of {whose} have no value"
+    expected = np.outer(without.sum(1), without.sum(0)) / without.sum()
+    if expected.min() < SMALLEST_EXPECTED:
+        return HealthCheck(f"missing:{covariate}", gap, None, True, f"{text}; too few to be tested")
+    statistic = float(((without - expected) ** 2 / expected).sum())
+    p = min(1.0, float(chi2.sf(statistic, len(arms) - 1)) * len(design.covariates) * _times_made(design))
+    return HealthCheck(f"missing:{covariate}", gap, p, p >= BLOCK, f"{text} ({p_text(p)})", warning=p < WARN)
 
 
 def _standardised_gap(units: Units, column: int) -> float:

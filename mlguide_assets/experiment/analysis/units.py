@@ -38,6 +38,7 @@ class Arm:
         covariances: (columns, columns), of the sample; NaN between two measured columns. 0 where all that varies is
             the rounding of sums.
         third_moments: (measured columns,), about the mean; NaN of binary ones.
+        missing: units without a value, of each covariate.
     """
 
     units: int
@@ -46,6 +47,7 @@ class Arm:
     means: Floats
     covariances: Floats
     third_moments: Floats
+    missing: tuple[int, ...]
 
     def moments(self, outcome: int, covariates: int) -> Moments:
         """One measured column and all covariates, of which there are so many."""
@@ -81,7 +83,10 @@ def read_units(rows: ibis.Table, design: Design, arms: Sequence[str]) -> Units:
     count = int(rows.count().execute())
     with _kept(_per_unit(rows, design, arms)) as table:
         means = _overall_means(table, design)
-        filled = table.mutate({name: table[name].fill_null(mean) for name, mean in means.items()})
+        filled = table.mutate(
+            {name: table[name].fill_null(mean) for name, mean in means.items()}
+            | {f"missing_{name}": table[name].isnull() for name in means}
+        )
         triggered = _summarise(filled.filter(filled.trigger), design, arms, count) if design.trigger else None
         return _summarise(filled, design, arms, count, triggered)
 
@@ -195,6 +200,7 @@ def _moments(table: ibis.Table, design: Design) -> ibis.Table:
     columns = [table[name].cast("float64") for name in (*outcomes, *covariates)]
     values: dict[str, Any] = {"closed": table.count()}
     values |= {f"events_{name}": (table[name] != 0).sum() for name in outcomes}
+    values |= {f"missing_{name}": table[f"missing_{name}"].sum() for name in covariates}
     values |= {f"mean_{place}": _exact_mean(column) for place, column in enumerate(columns)}
     # A covariance is computed without large sums, so it has the third moment without a second pass and its mean.
     squares = [(place, columns[place]) for place in _skewed(design)]
@@ -211,7 +217,7 @@ def _arm(units: int, row: Mapping[str, Any] | None, design: Design) -> Arm:
     size = len(outcomes) + len(covariates)
     means, covariances, third = np.full(size, np.nan), np.full((size, size), np.nan), np.full(len(outcomes), np.nan)
     if row is None:
-        return Arm(units, 0, (0,) * len(outcomes), means, covariances, third)
+        return Arm(units, 0, (0,) * len(outcomes), means, covariances, third, (0,) * len(covariates))
     means[:] = [row[f"mean_{place}"] for place in range(size)]
     for i, j in _pairs(design):
         covariances[i, j] = covariances[j, i] = _known(row[f"covariance_{i}_{j}"])
@@ -220,7 +226,8 @@ def _arm(units: int, row: Mapping[str, Any] | None, design: Design) -> Arm:
     for place in _skewed(design):
         third[place] = _known(row[f"square_{place}"]) - 2 * means[place] * covariances[place, place]
     events = tuple(int(row[f"events_{name}"]) for name in outcomes)
-    return Arm(units, row["closed"], events, means, covariances, third)
+    missing = tuple(int(row[f"missing_{name}"]) for name in covariates)
+    return Arm(units, row["closed"], events, means, covariances, third, missing)
 
 
 def _known(covariance: float | None) -> float:

@@ -165,7 +165,8 @@ def test_covariates_take_out_variance_and_missing_ones_do_no_harm() -> None:
     rows.loc[::10, "before"] = np.nan
     found = run(rows, metrics=(Metric("spent", "mean"),), covariates=("before",))
     assert 0.35 < found.results[0].variance_reduction < 0.5
-    assert [check.check for check in found.health if check.check.startswith("balance")] == ["balance:before"]
+    ours = [check.check for check in found.health if check.check.endswith(":before")]
+    assert ours == ["balance:before", "missing:before"]
 
 
 def test_a_guardrail_that_nobody_hit_has_not_passed_by_that_whatever_the_covariates() -> None:
@@ -243,6 +244,10 @@ UNHEALTHY: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     ),
     "balance:before": (
         arms(BETTER, before={"A": np.arange(3000), "B": np.arange(3000) + 100}),
+        {"covariates": ("before",)},
+    ),
+    "missing:before": (
+        arms(BETTER, before={"A": [*range(2900), *[np.nan] * 100], "B": [*range(2840), *[np.nan] * 160]}),
         {"covariates": ("before",)},
     ),
     "minimum_events:lost, few": (arms({"A": 28, "B": 21}), {}),
