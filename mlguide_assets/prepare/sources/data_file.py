@@ -111,11 +111,14 @@ def _require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str,
     Raises:
         InputError: names the option, the column, and the nearest column there is or all of them.
     """
+    by_lower = {name.lower(): name for name in table.columns}
     for option, column in columns:
         if column in table.columns:
             continue
-        close = difflib.get_close_matches(column, table.columns, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, table.columns[:20]))}."
+        close = difflib.get_close_matches(column.lower(), by_lower, n=1)
+        hint = (
+            f"did you mean {by_lower[close[0]]!r}?" if close else f"it has {', '.join(map(repr, table.columns[:20]))}."
+        )
         raise InputError(f"{option} {column}: {path} has no column {column!r}; {hint}")
 
 

@@ -100,7 +100,13 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path, scratch: Path, connectio
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("amuont", "did you mean 'amount'?"), ("zzz", "it has 'arm', 'amount'.")], ids=["near", "far"]
+    ("name", "hint"),
+    [
+        ("amuont", "did you mean 'amount'?"),
+        ("AMOUNT", "did you mean 'amount'?"),
+        ("zzz", "it has 'arm', 'amount'."),
+    ],
+    ids=["near", "other case", "far"],
 )
 def test_an_unknown_column_is_answered_with_those_there_are(
     name: str, hint: str, tmp_path: Path, scratch: Path, connection: Any
