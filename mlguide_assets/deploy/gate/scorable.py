@@ -17,14 +17,17 @@ class UnscorableError(InputError):
 
 
 def lost_feature(folder: Path, lake: Lake, problem: Problem) -> str | None:
-    """A feature that a model needs and the problem no longer has; None where it has all, or has none computed yet.
+    """A feature that a model needs and the problem no longer has; None where it has all, or where it is not known which
+    ones it has: none are computed yet, or what was computed is damaged, which keeps nobody from a rollback.
 
     Args:
         folder: of a candidate or a bundle.
     """
-    if not lake.exists(problem.features_table):
+    try:
+        features = lake.first_rows(lake.snapshot(problem.features_table), 1).column_names
+    except (InputError, FileNotFoundError):
         return None
-    return absent_feature(folder, lake.first_rows(lake.snapshot(problem.features_table), 1).column_names)
+    return absent_feature(folder, features)
 
 
 def refuse_unscorable(folder: Path, version: str, lake: Lake, problem: Problem) -> None:

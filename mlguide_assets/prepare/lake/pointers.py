@@ -28,6 +28,9 @@ from mlguide_assets.prepare.lake.snapshots import History, Snapshot, is_plain
 
 _log = logging.getLogger(__name__)
 
+_STATE_BEFORE = (
+    "the table is then as it was before its last write, and 'mlguide run' computes again what of it can be computed"
+)
 _ID = re.compile(r"\d{6,}-[0-9a-f]{12}")
 """What names a snapshot: a pointer with anything else in it is damaged."""
 
@@ -61,7 +64,8 @@ class LocalPointers:
         found = self.snapshot(table, pointed)
         if found is None and pointed == self._pointed(table):
             # No writer has replaced the pointer meanwhile.
-            raise InputError(f"{self._manifest(table, pointed)} is gone: {self._remedy(table, pointed)}.")
+            lost, pointer = self._manifest(table, pointed), self._current(table)
+            raise InputError(f"{lost} is gone: restore it from a backup, or remove {pointer}; {_STATE_BEFORE}.")
         return found or self.current(table)
 
     def _pointed(self, table: str) -> str | None:
@@ -182,10 +186,7 @@ class LocalPointers:
         """What to do where something of a table is lost."""
         if snapshot_id and self._pointed(table) not in (None, snapshot_id):
             return "restore it from a backup, or remove it; what it kept is then lost, and newer snapshots stay"
-        return (
-            f"restore it from a backup, or remove it, and {self._current(table)} with it; the table is then as it was "
-            f"before its last write, and 'mlguide run' computes again what it can"
-        )
+        return f"restore it from a backup, or remove it, and {self._current(table)} with it; {_STATE_BEFORE}"
 
     def _manifests(self, table: str) -> Path:
         return self.root / table / "snapshots"

@@ -63,6 +63,16 @@ def test_rollback_goes_to_the_champion_before_and_says_why(house: House) -> None
     assert row["decided_at"]
 
 
+@pytest.mark.parametrize("damaged", ["snapshots", "data"])
+def test_damaged_features_keep_nobody_from_a_rollback(house: House, damaged: str) -> None:
+    """They tell whether a version can score, and a run computes them again."""
+    folder = house.lake.root / PROBLEM.features_table / damaged
+    for path in folder.iterdir():
+        path.write_bytes(b"{")
+    rollback(house.home, PROBLEM, to=None, reason="complaints")
+    assert pointed_version(house.bundles) == "1"
+
+
 def test_a_rollback_survives_the_next_run(house: House) -> None:
     rollback(house.home, PROBLEM, to=None, reason="too many lost")
     assert house.install() == house.alias() == "1"
