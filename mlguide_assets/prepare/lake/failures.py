@@ -27,8 +27,11 @@ def writing(what: str, folder: Path) -> Iterator[None]:
         # Of whoever computes it, not of the disk.
         raise
     except _disk_failures() as error:
+        remedy = "free space or fix permissions there"
+        if isinstance(error, IsADirectoryError):
+            remedy = f"move the folder {error.filename2 or error.filename} away, since a file belongs there"
         raise InputError(
-            f"{what} could not be written to {folder} ({disk_reason(error)}): free space or fix permissions there, "
+            f"{what} could not be written to {folder} ({disk_reason(error)}): {remedy}, "
             f"then run again; what was there before is untouched."
         ) from error
 

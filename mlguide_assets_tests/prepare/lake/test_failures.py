@@ -29,6 +29,13 @@ def test_a_lake_below_a_regular_file_is_reported_in_one_sentence(tmp_path: Path)
         lake.read("t")
 
 
+def test_a_folder_in_the_place_of_a_file_is_to_be_moved_away(tmp_path: Path) -> None:
+    lock = tmp_path / "t" / ".lock"
+    lock.mkdir(parents=True)
+    with pytest.raises(InputError, match=f"move the folder {lock} away, since a file belongs there"):
+        Lake(tmp_path).write("t", pa.table({"x": [1]}))
+
+
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "a [1]")
     lake.write("t", numbers(1))
