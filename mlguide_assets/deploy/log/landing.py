@@ -65,7 +65,8 @@ def _schema_in(lake: Lake, problem: Problem) -> pa.Schema:
     """The columns of the table, with the types that ids have in the table of features."""
     if not lake.exists(problem.features_table):
         return log_schema(problem.decision)
-    known = lake.read(problem.features_table).schema().to_pyarrow()
+    # Of the newest partition alone: this run may be about to compute others again, which are damaged.
+    known = lake.first_rows(lake.snapshot(problem.features_table), 1).schema
     whole = {field.name: pa.types.is_integer(field.type) for field in known}
     return log_schema(problem.decision, {name: pa.int64() if each else pa.string() for name, each in whole.items()})
 

@@ -314,6 +314,16 @@ def test_what_landed_before_ids_were_known_to_be_texts_is_read_with_what_comes_a
     assert landed(lake) == [("1", "0"), ("1", "1"), ("2", "u-1")]
 
 
+def test_the_log_lands_before_a_run_computes_damaged_features_again(folder: Path, lake: Lake) -> None:
+    write(folder, request("1"))
+    for day in ("2026-02-01", "2026-02-02"):
+        lake.write_partition(PROBLEM.features_table, day, pa.table({"user_id": [1], "email_id": [7]}))
+    oldest = lake.files(PROBLEM.features_table)[0]
+    oldest.write_bytes(oldest.read_bytes()[:-8] + bytes(8))
+    land_log(folder, lake, PROBLEM, today=TODAY)
+    assert landed(lake) == [("1", 0), ("1", 1)]
+
+
 def test_rows_of_who_was_forgotten_do_not_land(folder: Path, lake: Lake, tmp_path: Path) -> None:
     user = entity_of(PROBLEM, "user")
     known = ForgetList.load(tmp_path / "forgotten.json")
