@@ -23,8 +23,8 @@ _LOOKED_AT = 10_000
 _MOSTLY = 0.5
 _FEW = 20
 """Ids of a column, below which it is no fault that none of them is found: a table may have just begun."""
-_IN_CASE_ALONE = 0.01
-"""The share of ids that differ in case alone, above which that is not meant, as it is of random letters."""
+_BY_CHANCE = 0.01
+"""The share of ids up to which others differ in nothing but case or marks because their letters are random."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,20 @@ def refuse_unmatched_ids(problem: Problem, tables: Tables) -> list[str]:
     Raises:
         InputError: names both columns, and where only the spelling of ids differs, two of them.
     """
-    warnings = []
+    warnings: list[str] = []
     for noun in problem.schema.entities:
         first, *others = _columns_of(noun, problem)
-        for other in others:
-            if not _shares_one(other, first, tables) and (warning := _none_found(noun, other, first, problem, tables)):
-                warnings.append(warning)
-        if warning := _in_case_alone(noun, [first, *others], tables):
-            warnings.append(warning)
+        found = [_warning(noun, other, first, problem, tables) for other in others]
+        if not any(found):
+            found = [_in_case_alone(noun, [first, *others], tables)]
+        warnings += [warning for warning in found if warning]
     return warnings
+
+
+def _warning(noun: str, column: _Column, first: _Column, problem: Problem, tables: Tables) -> str | None:
+    if _shares_one(column, first, tables):
+        return _some_otherwise(noun, column, first, tables)
+    return _none_found(noun, column, first, problem, tables)
 
 
 def _columns_of(noun: str, problem: Problem) -> list[_Column]:
@@ -114,6 +119,23 @@ def _none_found(noun: str, column: _Column, other: _Column, problem: Problem, ta
     )
 
 
+def _some_otherwise(noun: str, column: _Column, other: _Column, tables: Tables) -> str | None:
+    """Of ids that are texts, those that another column has in another spelling alone; a few are met by chance."""
+    if not all(tables[each.table][each.name].type().is_string() for each in (column, other)):
+        return None
+    ids, keys = (_spelled(each.ids(tables)) for each in (column, other))
+    alike = ids.anti_join(keys, "id").inner_join(keys.rename(there="id"), "plain")
+    found = alike.aggregate(ids=alike.id.nunique(), here=alike.id.min(), there=alike.there.argmin(alike.id))
+    count, here, there = found.to_pyarrow().to_pylist()[0].values()
+    every = int(ids.count().execute())
+    if not count or count <= _BY_CHANCE * every:
+        return None
+    return (
+        f"{column}: {count:,} of {counted(every, 'id')} of {with_article(noun)} are in {other} in another spelling "
+        f"alone, such as {here!r} for {there!r}, and count as others; write them alike in the source"
+    )
+
+
 def _spelled(ids: ibis.Table) -> ibis.Table:
     """Ids, and what they are whatever their case, zeros in front and marks within."""
     return ids.select("id", plain=_composed(ids.id).lower().re_replace(r"[^\p{L}\p{N}]", "").re_replace("^0+", ""))
@@ -137,7 +159,7 @@ def _in_case_alone(noun: str, columns: list[_Column], tables: Tables) -> str | N
         ids=several.spellings.sum(), one=several.one.min(), another=several.another.argmin(several.one)
     )
     of, one, another = found.to_pyarrow().to_pylist()[0].values()
-    if not of or of <= _IN_CASE_ALONE * every:
+    if not of or of <= _BY_CHANCE * every:
         return None
     return (
         f"{of:,} of {every:,} ids of {noun} differ from others in case alone, or in how accents are encoded, such as "

@@ -12,6 +12,7 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as types
 
@@ -101,7 +102,7 @@ def _family(type_: pa.DataType) -> str:
         return _NOTHING
     if types.is_integer(type_):
         return _SMALL if type_.bit_width <= 32 else _LARGE
-    if types.is_floating(type_):
+    if types.is_floating(type_) or types.is_duration(type_):
         return _FLOATING
     if types.is_date(type_) or (types.is_timestamp(type_) and type_.tz is None):
         return "time without a zone"
@@ -115,14 +116,32 @@ def _family(type_: pa.DataType) -> str:
 
 
 def _readable(path: Path, schema: pa.Schema, scratch: Path) -> Path:
-    """The file, or a copy whose decimals of more than 38 digits are texts: DuckDB reads 1.5 of them as 25165824."""
-    wide = [place for place, field in enumerate(schema) if types.is_decimal256(field.type)]
-    if not wide:
+    """The file, or a copy of what DuckDB reads as another value: decimals of more than 38 digits, of which 1.5 would be
+    25165824, are texts; durations, which would be counts of whatever unit the file has, are seconds.
+    """
+    held = {place: _as_held(field.type) for place, field in enumerate(schema)}
+    changed = {place: type_ for place, type_ in held.items() if type_ is not None}
+    if not changed:
         return path
-    for place in wide:
-        schema = schema.set(place, schema.field(place).with_type(pa.string()))
+    for place, type_ in changed.items():
+        schema = schema.set(place, schema.field(place).with_type(type_))
     copy = scratch / f"{len(list(scratch.iterdir()))}-{path.name}.parquet"
     with pq.ParquetWriter(copy, schema) as writer:
         for batch in pq.ParquetFile(path).iter_batches():
-            writer.write_batch(batch.cast(schema))
+            columns = [_held(column, changed.get(place)) for place, column in enumerate(batch.columns)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
     return copy
+
+
+def _as_held(type_: pa.DataType) -> pa.DataType | None:
+    """What a type is copied as; None where it need not be."""
+    if types.is_duration(type_):
+        return pa.float64()
+    return pa.string() if types.is_decimal256(type_) else None
+
+
+def _held(column: pa.Array, type_: pa.DataType | None) -> pa.Array:
+    if type_ is None or not types.is_duration(column.type):
+        return column if type_ is None else column.cast(type_)
+    in_seconds = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit]
+    return pc.divide(column.cast(pa.int64()).cast(type_, safe=False), in_seconds)

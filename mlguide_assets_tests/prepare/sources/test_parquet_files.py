@@ -59,6 +59,11 @@ PARTS: dict[str, tuple[Any, list[pa.Array], list[Any]]] = {
     "lists and numbers": (read_fractions, [pa.array([[1]]), pa.array([5])], [None, 5]),
     "texts in dictionaries": (read_texts, [pa.array(["a"]).dictionary_encode(), pa.array(["b"])], ["a", "b"]),
     "widths": (read_numbers, [pa.array([1], pa.int8()), pa.array([2], pa.uint64()), pa.array([LARGE])], [1, 2, LARGE]),
+    "durations in several units, and seconds": (
+        read_fractions,
+        [pa.array([1500, None], pa.duration("ms")), pa.array([2_500_000], pa.duration("us")), pa.array([3.5])],
+        [1.5, None, 2.5, 3.5],
+    ),
     "decimals of more than 38 digits": (read_fractions, [pa.array([Decimal("1.5")], pa.decimal256(50, 2))], [1.5]),
 }  # fmt: skip
 
